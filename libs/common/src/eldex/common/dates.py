@@ -1,0 +1,49 @@
+"""Days between the contract (`google.type.Date`) and Python."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
+
+from eldex.common.errors import InvalidRequest, Violation
+
+
+def day(value: Date, field: str) -> date:
+    """A day of a request; raises `InvalidRequest` naming the field if there is no such day."""
+    try:
+        return date(value.year, value.month, value.day)
+    except ValueError:
+        raise InvalidRequest(
+            Violation(
+                field,
+                "不是日历上存在的完整日期",
+                "is not a complete day of the calendar",
+                "DATE_INVALID",
+            )
+        ) from None
+
+
+def optional_day(value: Date, field: str) -> date | None:
+    """A day of a request, or None if it was left out."""
+    return day(value, field) if value.ByteSize() else None
+
+
+def proto_day(value: date | None) -> Date | None:
+    """A day for a reply or an event; None stays None."""
+    return Date(year=value.year, month=value.month, day=value.day) if value else None
+
+
+def instant(value: Timestamp) -> datetime:
+    """An instant of a request, aware, in UTC."""
+    return value.ToDatetime(tzinfo=UTC)
+
+
+def proto_instant(value: datetime | None) -> Timestamp | None:
+    """An instant for a reply; None stays None."""
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp

@@ -1,0 +1,378 @@
+"""Kafka: an idempotent producer that waits for the broker, and a consumer that loses nothing.
+
+The only module that imports the driver. The plain Producer and Consumer are bridged to asyncio
+here, because the driver's own async producer cannot send headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka import (
+    Consumer as _Consumer,
+)
+from confluent_kafka import (
+    Producer as _Producer,
+)
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from eldex.common import metrics, steps
+from eldex.common.errors import DomainError, Unavailable
+from eldex.common.logs import logger
+
+_MOST_PER_POLL: Final = 500
+_MOST_WAITING: Final = 2_000
+"""Records of one partition held in memory before its fetching pauses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record, to be written or as it was read."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: Mapping[str, str]
+    partition: int = -1
+    offset: int = -1
+    written_at: float = 0.0
+    """Unix time in seconds."""
+
+
+class Producer:
+    """Writes records; a batch is done when the broker has all of it on disk.
+
+    Order per key is kept: the producer is idempotent and never gives a record up. While the broker
+    is away `publish` waits; what it was waiting for is still in the outbox.
+    """
+
+    def __init__(self, bootstrap: str, client_id: str) -> None:
+        self._producer = _Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": client_id,
+                "enable.idempotence": True,
+                "acks": "all",
+                "message.timeout.ms": 0,
+                "linger.ms": 0,
+                "queue.buffering.max.messages": 100_000,
+                "compression.type": "lz4",
+                "reconnect.backoff.max.ms": 1_000,
+            }
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Write the records in order; raises `Unavailable` if one is refused (unknown topic)."""
+        refused: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                refused.append(error)
+
+        for record in records:
+            self._producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                headers=list(record.headers.items()),
+                on_delivery=delivered,
+            )
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(self._thread, self._producer.flush, 1.0):
+            pass
+        if refused:
+            logger().error("publish_refused", reason=refused[0].name(), count=len(refused))
+            raise Unavailable("Kafka")
+
+    def close(self) -> None:
+        """Let go; nothing waits here that is not in an outbox."""
+        self._producer.purge(in_queue=True, in_flight=True)
+        self._producer.flush(1)
+        self._thread.shutdown(wait=False)
+
+
+Apply = Callable[[Record], Awaitable[None]]
+"""Applies one record, durably. Raises a retryable `DomainError` to have the partition held and the
+record tried again; any other exception stops the consumer."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    topic: str
+    number: int
+    waiting: list[Record] = field(default_factory=list)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    paused: bool = False
+    applied: int = -1
+    """Offset of the next record to be applied; -1: none seen yet."""
+    oldest_at: float = 0.0
+    held_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """How far one partition has come."""
+
+    topic: str
+    partition: int
+    lag_events: int
+    lag_seconds: float
+    held_because: str
+
+
+class Consumer:
+    """Reads topics as one member of a group and applies every record at least once, in order per key.
+
+    Each assigned partition has a worker that takes all that waits, applies different keys side by
+    side (they share commits), and then commits the offset. A held partition holds nobody else.
+    """
+
+    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], apply: Apply) -> None:
+        self._topics, self._apply, self.group = list(topics), apply, group
+        self._consumer = _Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "group.protocol": "consumer",
+                "client.id": group,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": 5,
+                "reconnect.backoff.max.ms": 1_000,
+                "queued.min.messages": 5_000,
+            }
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
+        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self.broken: str = ""
+        """Why the consumer stopped; empty while it runs."""
+        self.assigned = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read and apply until cancelled."""
+        loop = asyncio.get_running_loop()
+
+        def revoked(_: Any, partitions: list[TopicPartition]) -> None:
+            asyncio.run_coroutine_threadsafe(self._drop(partitions), loop).result(30)
+
+        def assigned(_: Any, __: list[TopicPartition]) -> None:
+            loop.call_soon_threadsafe(self.assigned.set)
+
+        self._consumer.subscribe(
+            self._topics, on_assign=assigned, on_revoke=revoked, on_lost=revoked
+        )
+        try:
+            while True:
+                for message in await loop.run_in_executor(self._thread, self._poll):
+                    self._accept(message)
+        finally:
+            await self._drop([TopicPartition(*place) for place in self._partitions])
+            await loop.run_in_executor(self._thread, self._consumer.close)
+            self._thread.shutdown(wait=False)
+
+    def _poll(self) -> list[Message]:
+        # A plain consume(n, timeout) would wait for n records or the whole timeout.
+        first = self._consumer.poll(0.25)
+        if first is None:
+            return []
+        rest: list[Message] = self._consumer.consume(_MOST_PER_POLL, 0)
+        return [first, *rest]
+
+    def _accept(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            # Connection troubles are librdkafka's to mend; it goes on by itself.
+            logger().warning("kafka_troubled", reason=error.name())
+            return
+        record = _record(message)
+        place = (record.topic, record.partition)
+        partition = self._partitions.get(place)
+        if partition is None:
+            partition = self._partitions[place] = _Partition(*place)
+            partition.task = asyncio.create_task(self._work(partition))
+        partition.waiting.append(record)
+        partition.wake.set()
+        if len(partition.waiting) > _MOST_WAITING and not partition.paused:
+            partition.paused = True
+            self._consumer.pause([TopicPartition(*place)])
+
+    async def _work(self, partition: _Partition) -> None:
+        while True:
+            await partition.wake.wait()
+            partition.wake.clear()
+            while partition.waiting:
+                batch = partition.waiting[:_MOST_PER_POLL]
+                partition.oldest_at = batch[0].written_at
+                await self._apply_batch(partition, batch)
+                del partition.waiting[: len(batch)]
+                steps.reached("between-apply-and-offset")
+                partition.applied = batch[-1].offset + 1
+                position = TopicPartition(partition.topic, partition.number, partition.applied)
+                try:
+                    self._consumer.commit(offsets=[position], asynchronous=True)
+                except KafkaException as error:
+                    # The effects are durable and known by their marks: a lost offset costs a repeat.
+                    logger().warning("offset_not_committed", reason=error.args[0].name())
+                if partition.paused and len(partition.waiting) < _MOST_WAITING // 2:
+                    partition.paused = False
+                    self._consumer.resume([TopicPartition(partition.topic, partition.number)])
+
+    async def _apply_batch(self, partition: _Partition, batch: Sequence[Record]) -> None:
+        by_key: dict[str, list[Record]] = {}
+        for record in batch:
+            by_key.setdefault(record.key, []).append(record)
+
+        async def chain(records: list[Record]) -> None:
+            for record in records:
+                await self._insist(partition, record)
+
+        await asyncio.gather(*(chain(records) for records in by_key.values()))
+
+    async def _insist(self, partition: _Partition, record: Record) -> None:
+        pause = 0.05
+        while True:
+            try:
+                await self._apply(record)
+            except DomainError as error:
+                if not error.kind.retryable:
+                    raise
+                partition.held_because = error.reason
+            except Exception as error:
+                self._stop(partition, record, error)
+                await asyncio.Event().wait()
+            else:
+                partition.held_because = ""
+                return
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 15.0)
+
+    def _stop(self, partition: _Partition, record: Record, error: Exception) -> None:
+        self.broken = (
+            f"{record.topic}/{record.partition} stopped at offset {record.offset}: "
+            f"{type(error).__name__}"
+        )
+        partition.held_because = "DEFECT"
+        logger().error(
+            "consumer_stopped",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            exc_info=error,
+        )
+
+    async def _drop(self, partitions: Sequence[TopicPartition]) -> None:
+        tasks = []
+        for each in partitions:
+            dropped = self._partitions.pop((each.topic, each.partition), None)
+            if dropped is not None and dropped.task is not None:
+                dropped.task.cancel()
+                tasks.append(dropped.task)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def flows(self) -> list[FlowState]:
+        """How far each partition has come, as far as it is known without asking the broker."""
+        states = []
+        for place, partition in sorted(self._partitions.items()):
+            high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
+            position = partition.waiting[0].offset if partition.waiting else partition.applied
+            lag = max(0, high - position) if high >= 0 and position >= 0 else len(partition.waiting)
+            age = time.time() - partition.waiting[0].written_at if partition.waiting else 0.0
+            age = max(0.0, age)
+            states.append(FlowState(*place, lag, age, partition.held_because))
+            labels = (place[0], str(place[1]))
+            metrics.lag_events.labels(*labels).set(lag)
+            metrics.lag_seconds.labels(*labels).set(age)
+            metrics.partition_held.labels(*labels).set(1 if partition.held_because else 0)
+        return states
+
+
+def _record(message: Message) -> Record:
+    kind, milliseconds = message.timestamp()
+    headers = {
+        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+        for name, value in (message.headers() or [])
+    }
+    key = message.key()
+    return Record(
+        topic=message.topic() or "",
+        key=key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key or ""),
+        value=message.value() or b"",
+        headers=headers,
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        written_at=milliseconds / 1000 if kind != TIMESTAMP_NOT_AVAILABLE else 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """A topic as it shall be."""
+
+    name: str
+    partitions: int
+    retention_seconds: int
+
+
+async def create_topics(bootstrap: str, plans: Sequence[TopicPlan]) -> list[str]:
+    """Create the topics that are missing; the names of those created.
+
+    Raises `Unavailable` if the broker does not answer within 30 s. A topic that exists is left as
+    it is; fewer partitions than planned is a warning, since adding some would break the order. How
+    many copies a topic has is the broker's setting.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def run() -> list[str]:
+        try:
+            present = admin.list_topics(timeout=30).topics
+        except KafkaException as error:
+            raise Unavailable("Kafka") from error
+        for plan in plans:
+            known = present.get(plan.name)
+            if known is not None and len(known.partitions) != plan.partitions:
+                logger().warning(
+                    "topic_differs",
+                    topic=plan.name,
+                    partitions=len(known.partitions),
+                    planned=plan.partitions,
+                )
+        missing = [plan for plan in plans if plan.name not in present]
+        if not missing:
+            return []
+        futures = admin.create_topics(
+            [
+                NewTopic(
+                    plan.name,
+                    num_partitions=plan.partitions,
+                    replication_factor=-1,
+                    config={"retention.ms": str(plan.retention_seconds * 1000)},
+                )
+                for plan in missing
+            ]
+        )
+        for future in futures.values():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        return [plan.name for plan in missing]
+
+    return await asyncio.to_thread(run)

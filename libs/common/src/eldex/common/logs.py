@@ -1,0 +1,95 @@
+"""One JSON line per thing that happened; no identity number ever.
+
+Event names are `noun_verbed`, values are keys, the trace ids of the current span are added. What
+looks like an identity number is masked by a processor, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry import trace
+
+_IDENTITY_NUMBER = re.compile(
+    r"(?<![0-9A-Za-z])[1-9][0-9]{5}(?:18|19|20)[0-9]{2}[0-9]{6}[0-9Xx](?![0-9A-Za-z])|(?<![0-9A-Za-z.])[1-9][0-9]{14}(?![0-9A-Za-z])"
+)
+
+
+def masked(text: str) -> str:
+    """The text with everything that looks like an identity number taken out."""
+    return _IDENTITY_NUMBER.sub("<identity-number>", text)
+
+
+def _mask(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in line.items():
+        if isinstance(value, str):
+            line[key] = masked(value)
+    return line
+
+
+def _add_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = f"{context.trace_id:032x}"
+        line["span_id"] = f"{context.span_id:016x}"
+    return line
+
+
+def _add_defect(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace `exc_info` by the kinds of the errors and where they arose.
+
+    Neither their texts nor the values of variables are kept: a driver's text quotes documents.
+    """
+    error = line.pop("exc_info", None)
+    chain = []
+    while isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames[-12:]]
+        chain.append({"kind": type(error).__qualname__, "at": places})
+        error = error.__cause__ or error.__context__
+    if chain:
+        line["defect"] = chain
+    return line
+
+
+def configure(service: str, instance: str, level: str = "info") -> None:
+    """Set up logging for the process, once, in `main`; the standard library's goes the same way."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _add_trace,
+            _add_defect,
+            _mask,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service, instance=instance)
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_ToStructlog()], force=True)
+
+
+class _ToStructlog(logging.Handler):
+    """Libraries that use the standard library's logging write the same JSON lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, "library_spoke", logger=record.name, message=record.getMessage())
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """The process's logger."""
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return log

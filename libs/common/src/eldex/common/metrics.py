@@ -1,0 +1,87 @@
+"""Every metric there is, named and described; nothing is counted that is not on this page.
+
+Names follow Prometheus: base units, `_total` for counters. Labels are bounded: methods, topics and
+reasons come from the contract, never from a request.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+registry = CollectorRegistry()
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+calls = Counter(
+    "eldex_calls",
+    "Calls answered, by method and gRPC status code.",
+    ["method", "code"],
+    registry=registry,
+)
+call_seconds = Histogram(
+    "eldex_call_seconds",
+    "From a call's arrival to its answer.",
+    ["method"],
+    buckets=_SECONDS,
+    registry=registry,
+)
+calls_in_flight = Gauge("eldex_calls_in_flight", "Calls being worked on.", registry=registry)
+peer_calls = Counter(
+    "eldex_peer_calls",
+    "Calls made to other services, by method and code.",
+    ["method", "code"],
+    registry=registry,
+)
+commit_batch = Histogram(
+    "eldex_commit_batch_changes",
+    "Change sets that shared one transaction.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+    registry=registry,
+)
+outbox_events = Gauge(
+    "eldex_outbox_events", "Events committed and not yet published.", registry=registry
+)
+outbox_age_seconds = Gauge(
+    "eldex_outbox_age_seconds", "Age of the oldest event not yet published.", registry=registry
+)
+published = Counter(
+    "eldex_events_published", "Events the broker has acknowledged.", ["topic"], registry=registry
+)
+consumed = Counter(
+    "eldex_events_consumed",
+    "Events done with: applied, skipped (not for us), repeated (known already), dead (set aside).",
+    ["topic", "outcome"],
+    registry=registry,
+)
+event_seconds = Histogram(
+    "eldex_event_seconds",
+    "From an event's birth to its effect being durable here.",
+    ["topic"],
+    buckets=_SECONDS,
+    registry=registry,
+)
+lag_events = Gauge(
+    "eldex_lag_events",
+    "Events of a partition not yet applied here.",
+    ["topic", "partition"],
+    registry=registry,
+)
+lag_seconds = Gauge(
+    "eldex_lag_seconds",
+    "Age of the oldest event not yet applied here.",
+    ["topic", "partition"],
+    registry=registry,
+)
+partition_held = Gauge(
+    "eldex_partition_held",
+    "1 while a partition waits for a mend or a retry.",
+    ["topic", "partition"],
+    registry=registry,
+)
+dead_letters = Counter(
+    "eldex_dead_letters", "Events set aside, by reason.", ["topic", "reason"], registry=registry
+)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(registry)

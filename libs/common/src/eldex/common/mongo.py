@@ -1,0 +1,270 @@
+"""MongoDB behind the `Backend` port; the only module that imports a driver.
+
+The drivers: PyMongo's own async API (default) and Motor (`driver="motor"`), which is past its end
+of life but still asked for by name; both pass the same suite (`docs/decisions/`). Write concern
+majority with journal and read concern majority are set here, for every client, in code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import motor.motor_asyncio
+from pymongo import AsyncMongoClient, IndexModel, InsertOne, ReplaceOne, ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    CollectionInvalid,
+    ConfigurationError,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from eldex.common import steps
+from eldex.common.errors import Unavailable
+from eldex.common.store import LEASES, ChangeSet, Document, Index, Lost, Outcome, Taken, Write
+
+Driver = Literal["pymongo", "motor"]
+
+_DURABLE = WriteConcern(w="majority", j=True)
+_MAJORITY = ReadConcern("majority")
+_DUPLICATE_KEY = 11000
+
+
+class NotAReplicaSet(Exception):
+    """The database is a standalone mongod: it has no transactions."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"the MongoDB at {uri} is not a replica set, which transactions need: start mongod with "
+            "--replSet rs0 and run rs.initiate() once, or point ELDEX_MONGO_URI at a replica set"
+        )
+
+
+@asynccontextmanager
+async def connect(
+    uri: str, database: str, driver: Driver = "pymongo"
+) -> AsyncIterator[MongoBackend]:
+    """A backend on one database; checks that the server can do transactions."""
+    options: dict[str, Any] = {
+        "tz_aware": True,
+        "serverSelectionTimeoutMS": 5_000,
+        "retryWrites": True,
+        "appname": database,
+    }
+    kind: Any = AsyncMongoClient if driver == "pymongo" else motor.motor_asyncio.AsyncIOMotorClient
+    client: Any = kind(uri, **options)
+    try:
+        try:
+            hello = await client.admin.command("hello")
+        except PyMongoError as error:
+            raise Unavailable("MongoDB") from error
+        if "setName" not in hello:
+            raise NotAReplicaSet(uri.rsplit("@", 1)[-1])
+        yield MongoBackend(client, database, driver)
+    finally:
+        closing = client.close()
+        if closing is not None:
+            await closing
+
+
+class MongoBackend:
+    """`Backend` on MongoDB transactions."""
+
+    def __init__(self, client: Any, database: str, driver: Driver) -> None:
+        self._client, self._driver = client, driver
+        # Motor's database has the same calls where they are used below; typed as PyMongo's.
+        self.database: AsyncDatabase[Document] = client.get_database(
+            database, write_concern=_DURABLE, read_concern=_MAJORITY
+        )
+
+    async def prepare(self, collections: Mapping[str, Sequence[Index]]) -> None:
+        present = set(await self.database.list_collection_names())
+        for name, indexes in collections.items():
+            if name not in present:
+                try:
+                    await self.database.create_collection(name)
+                except CollectionInvalid:
+                    pass  # another replica of the service was faster: that is what we wanted
+            if indexes:
+                await self.database[name].create_indexes([_index(index) for index in indexes])
+
+    async def fetch(self, collection: str, path: str, values: Sequence[Any]) -> list[Document]:
+        where = {path: values[0] if len(values) == 1 else {"$in": list(values)}}
+        return await self.query(collection, where)
+
+    async def query(
+        self,
+        collection: str,
+        where: Mapping[str, Any],
+        order: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+    ) -> list[Document]:
+        async def run() -> list[Document]:
+            cursor = self.database[collection].find(where, limit=limit, batch_size=10_000)
+            if order:
+                cursor = cursor.sort(list(order))
+            return await cursor.to_list(None)
+
+        return await _patiently(run)
+
+    async def count(self, collection: str, where: Mapping[str, Any]) -> int:
+        return await _patiently(lambda: self.database[collection].count_documents(where))
+
+    async def remove(self, collection: str, keys: Sequence[Any]) -> None:
+        await _patiently(
+            lambda: self.database[collection].delete_many({"_id": {"$in": list(keys)}})
+        )
+
+    async def lease(self, name: str, owner: str, seconds: float) -> bool:
+        mine_or_over = {
+            "$or": [
+                {"$eq": ["$owner", owner]},
+                {"$lt": [{"$ifNull": ["$until", datetime.min.replace(tzinfo=UTC)]}, "$$NOW"]},
+            ]
+        }
+        until = {"$add": ["$$NOW", int(seconds * 1000)]}
+        take = {
+            "owner": {"$cond": [mine_or_over, owner, "$owner"]},
+            "until": {"$cond": [mine_or_over, until, "$until"]},
+        }
+
+        async def run() -> bool:
+            lease = await self.database[LEASES].find_one_and_update(
+                {"_id": name}, [{"$set": take}], upsert=True, return_document=ReturnDocument.AFTER
+            )
+            return bool(lease["owner"] == owner)
+
+        return bool(await _patiently(run))
+
+    async def commit(self, batch: Sequence[ChangeSet]) -> list[Outcome]:
+        steps.reached("before-commit")
+        outcomes: dict[int, Outcome] = dict.fromkeys(range(len(batch)))
+        await self._commit_part(list(enumerate(batch)), outcomes, broken=0)
+        return [outcomes[i] for i in range(len(batch))]
+
+    async def _commit_part(
+        self, part: list[tuple[int, ChangeSet]], outcomes: dict[int, Outcome], broken: int
+    ) -> None:
+        while part:
+            failed = await _patiently(lambda: self._transact(part))
+            if not failed:
+                return
+            outcomes.update(failed)
+            part = [entry for entry in part if entry[0] not in failed]
+            broken += 1
+            if broken % 3 == 0 and len(part) > 1:
+                # Many unwritable ones: halve, so that n of them cost log n rounds and not n.
+                middle = len(part) // 2
+                await self._commit_part(part[:middle], outcomes, broken=0)
+                part = part[middle:]
+
+    async def _transact(self, part: Sequence[tuple[int, ChangeSet]]) -> dict[int, Outcome]:
+        """Try the whole part in one transaction; those that made it impossible, or none."""
+        by_collection: dict[str, list[tuple[int, Write]]] = defaultdict(list)
+        for i, changes in part:
+            for write in changes.writes:
+                by_collection[write.collection].append((i, write))
+        async with await self._session() as session:  # the drivers differ in what must be awaited
+            starting = session.start_transaction(
+                read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
+            )
+            async with starting if self._driver == "motor" else await starting:
+                for name, writes in by_collection.items():
+                    failed = await self._write(name, writes, session)
+                    if failed:
+                        await session.abort_transaction()
+                        return failed
+                # Leaving the block commits; an unknown result is told by a label (_patiently).
+        return {}
+
+    async def _session(self) -> Any:
+        starting = self._client.start_session()
+        return await starting if self._driver == "motor" else starting
+
+    async def _write(
+        self, name: str, writes: Sequence[tuple[int, Write]], session: Any
+    ) -> dict[int, Outcome]:
+        requests: list[Any] = []
+        expected = 0
+        for _, write in writes:
+            if write.replaces is None:
+                requests.append(InsertOne(write.document))
+            else:
+                guard = {"_id": write.document["_id"], "version": write.replaces}
+                requests.append(ReplaceOne(guard, write.document))
+                expected += 1
+        try:
+            result = await self.database[name].bulk_write(requests, session=session)
+        except BulkWriteError as error:
+            first = error.details["writeErrors"][0]
+            if first["code"] != _DUPLICATE_KEY:
+                raise
+            paths = "+".join(first.get("keyPattern", {"_id": 1}))
+            return {writes[first["index"]][0]: Taken(name, paths)}
+        if result.matched_count == expected:
+            return {}
+        return await self._stale(name, writes)
+
+    async def _stale(self, name: str, writes: Sequence[tuple[int, Write]]) -> dict[int, Outcome]:
+        guarded = [(i, w) for i, w in writes if w.replaces is not None]
+        keys = [w.document["_id"] for _, w in guarded]
+        cursor = self.database[name].find({"_id": {"$in": keys}}, {"version": 1})
+        versions = {d["_id"]: d["version"] for d in await cursor.to_list(None)}
+        lost = {i: Lost() for i, w in guarded if versions.get(w.document["_id"]) != w.replaces}
+        # Nobody is stale any more: the writer we met has not committed yet. All decide again.
+        return dict(lost) or {i: Lost() for i, _ in guarded}
+
+
+async def _patiently(run: Any, seconds: float = 20.0) -> Any:
+    """Repeat what failed for a reason that passes: a lost connection, a new primary, a conflict.
+
+    A commit whose result is unknown is repeated too: if it had gone through, the version guards
+    and the marks of the second try find that out.
+    """
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + seconds, 0.002
+    while True:
+        try:
+            return await run()
+        except ConfigurationError:
+            raise
+        except PyMongoError as error:
+            if not _passes(error):
+                raise
+            if loop.time() > deadline:
+                raise Unavailable("MongoDB") from error
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(pause * 2, 1.0)
+
+
+def _passes(error: PyMongoError) -> bool:
+    if isinstance(error, BulkWriteError):
+        return error.has_error_label("TransientTransactionError")
+    if isinstance(error, OperationFailure):
+        return any(
+            error.has_error_label(label)
+            for label in (
+                "TransientTransactionError",
+                "UnknownTransactionCommitResult",
+                "RetryableWriteError",
+            )
+        ) or error.code in {91, 189, 11600, 11602, 10107, 13435, 13436}
+    return True  # connection and server-selection errors
+
+
+def _index(index: Index) -> IndexModel:
+    options: dict[str, Any] = {"unique": index.unique}
+    if index.where:
+        options["partialFilterExpression"] = dict(index.where)
+    if index.expire_after_seconds is not None:
+        options["expireAfterSeconds"] = index.expire_after_seconds
+    return IndexModel(list(index.fields), name=index.name.replace(".", "_"), **options)

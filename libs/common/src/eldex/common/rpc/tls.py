@@ -1,0 +1,56 @@
+"""Mutual TLS from a folder: ca.pem, cert.pem, key.pem; new files are taken up without a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+
+
+class BadCertificateFolder(Exception):
+    """A file that mutual TLS needs is missing or unreadable."""
+
+
+def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
+    try:
+        ca, cert, key = ((folder / f).read_bytes() for f in ("ca.pem", "cert.pem", "key.pem"))
+    except OSError as error:
+        raise BadCertificateFolder(
+            f"{error.filename}: {error.strerror}; ELDEX_TLS_DIR must hold ca.pem, cert.pem and key.pem"
+        ) from error
+    return ca, cert, key
+
+
+def server_credentials(folder: Path) -> grpc.ServerCredentials:
+    """Credentials that demand a client certificate; files are read again when they change."""
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        ca, cert, key = _read(folder)
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+
+    def stamp() -> tuple[int, ...]:
+        return tuple(
+            (folder / name).stat().st_mtime_ns for name in ("ca.pem", "cert.pem", "key.pem")
+        )
+
+    seen = [stamp() if folder.is_dir() else ()]
+    first = configuration()
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        try:
+            now = stamp()
+            if now == seen[0]:
+                return None
+            renewed = configuration()
+        except (OSError, BadCertificateFolder):
+            return None  # half-written: keep the old ones, the next handshake looks again
+        seen[0] = now
+        return renewed
+
+    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=True)
+
+
+def channel_credentials(folder: Path) -> grpc.ChannelCredentials:
+    """Credentials of a client of this house."""
+    ca, cert, key = _read(folder)
+    return grpc.ssl_channel_credentials(ca, key, cert)

@@ -1,0 +1,169 @@
+"""The trunk: many calls per message on one long-lived stream, in both directions.
+
+What arrives while a message is under way goes into the next one, so that batches grow with the
+load and a lone call is never held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+
+from eldex.api.trunk.v1 import trunk_service_pb2 as pb
+from eldex.api.trunk.v1.trunk_service_pb2_grpc import TrunkServiceStub
+from eldex.common.errors import Unavailable
+from eldex.common.rpc.call import Call
+from eldex.common.rpc.server import Answer, Dispatcher
+from eldex.common.rpc.status import Failure, reason_of
+
+_MOST_PER_MESSAGE = 512
+
+
+class TrunkService:
+    """Answers what a trunk brings through the process's dispatcher."""
+
+    def __init__(self) -> None:
+        self.dispatcher: Dispatcher | None = None
+
+    async def carry(
+        self, requests: AsyncIterator[pb.CarryRequest], call: Call
+    ) -> AsyncIterator[pb.CarryResponse]:
+        """One stream: every call is answered on its own, replies leave as they are ready."""
+        assert self.dispatcher is not None
+        dispatcher = self.dispatcher
+        ready: list[pb.Reply] = []
+        wake = asyncio.Event()
+        working: set[asyncio.Task[None]] = set()
+
+        async def work(each: pb.Call) -> None:
+            metadata = {entry.key: entry.value.decode() for entry in each.metadata}
+            answer = await dispatcher.answer(
+                each.method, each.request, call.caller, metadata, each.timeout_seconds or None
+            )
+            ready.append(_reply(each.call_id, answer))
+            wake.set()
+
+        async def read() -> None:
+            async for message in requests:
+                for each in message.calls:
+                    task = asyncio.create_task(work(each))
+                    working.add(task)
+                    task.add_done_callback(working.discard)
+
+        reader = asyncio.create_task(read())
+        reader.add_done_callback(lambda _: wake.set())
+        try:
+            while not (reader.done() and not working and not ready):
+                await wake.wait()
+                wake.clear()
+                while ready:
+                    batch = ready[:_MOST_PER_MESSAGE]
+                    del ready[:_MOST_PER_MESSAGE]
+                    yield pb.CarryResponse(replies=batch)
+                if reader.done() and working:
+                    await asyncio.wait(working)
+                    wake.set()
+        finally:
+            reader.cancel()
+            for task in working:
+                task.cancel()
+
+
+def _reply(call_id: int, answer: Answer) -> pb.Reply:
+    reply = pb.Reply(call_id=call_id, response=answer.response)
+    if answer.failure:
+        reply.code = answer.failure.code.value[0]
+        reply.message = answer.failure.message
+    for key, value in answer.trailing():
+        data = value if isinstance(value, bytes) else value.encode()
+        reply.trailing_metadata.add(key=key, value=data)
+    return reply
+
+
+class Trunk:
+    """The caller's end. Opens by itself, opens again after a break; calls that were under way
+    when it broke fail with UNAVAILABLE (whether they had happened, their request_id tells).
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = TrunkServiceStub(channel)
+        self._waiting: dict[int, asyncio.Future[pb.Reply]] = {}
+        self._queue: list[pb.Call] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_id = 0
+
+    async def call(
+        self,
+        method: str,
+        request: bytes,
+        metadata: Mapping[str, str] | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> pb.Reply:
+        """Send one call and wait for its reply; raises `Unavailable`, `TimeoutError`."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        self._last_id += 1
+        call_id = self._last_id
+        call = pb.Call(
+            call_id=call_id, method=method, request=request, timeout_seconds=timeout_seconds
+        )
+        for key, value in (metadata or {}).items():
+            call.metadata.add(key=key, value=value.encode())
+        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        self._queue.append(call)
+        self._wake.set()
+        try:
+            # The far end keeps the deadline; ours only guards against its silence.
+            async with asyncio.timeout(timeout_seconds + 0.5):
+                return await future
+        finally:
+            self._waiting.pop(call_id, None)
+
+    async def _run(self) -> None:
+        stream = self._stub.Carry()
+
+        async def write() -> None:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    batch = self._queue[:_MOST_PER_MESSAGE]
+                    del self._queue[:_MOST_PER_MESSAGE]
+                    await stream.write(pb.CarryRequest(calls=batch))
+
+        writer = asyncio.create_task(write())
+        try:
+            async for message in stream:
+                for reply in message.replies:
+                    future = self._waiting.get(reply.call_id)
+                    if future is not None and not future.done():
+                        future.set_result(reply)
+        except grpc.aio.AioRpcError:
+            pass  # told to every caller below
+        finally:
+            writer.cancel()
+            stream.cancel()
+            self._queue.clear()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(Unavailable("trunk"))
+
+    async def close(self) -> None:
+        """End the stream."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
+def failure_of(reply: pb.Reply) -> Failure | None:
+    """The failure a reply carries, or None."""
+    if reply.code == 0:
+        return None
+    trailing = {entry.key: entry.value for entry in reply.trailing_metadata}
+    details = trailing.get("grpc-status-details-bin", b"")
+    code = next(c for c in grpc.StatusCode if c.value[0] == reply.code)
+    return Failure(code, reply.message, details, reason_of(details))

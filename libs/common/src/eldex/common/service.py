@@ -1,0 +1,253 @@
+"""What makes a process of a service: its parts, started in order, drained on SIGTERM.
+
+A service's `main` describes it (`Plan`); `run` connects MongoDB and Kafka, serves gRPC with health
+and reflection, publishes the outbox, reads the subscriptions and answers operations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import grpc
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from eldex.api.operations.v1 import operations_service_pb2
+from eldex.api.topics import load_topics
+from eldex.api.trunk.v1 import trunk_service_pb2
+from eldex.common import logs, mongo, telemetry
+from eldex.common.admin import admin_server
+from eldex.common.clock import Clock, system_clock
+from eldex.common.inbox import Inbox, Subscriptions
+from eldex.common.kafka import Consumer, Producer
+from eldex.common.logs import logger
+from eldex.common.operations import OperationsService
+from eldex.common.outbox import Relay, publisher
+from eldex.common.rpc.client import Peer, channel
+from eldex.common.rpc.server import Dispatcher, GrpcDoor, Policy, grpc_server, services_only
+from eldex.common.rpc.tls import server_credentials
+from eldex.common.rpc.trunk import TrunkService
+from eldex.common.settings import Settings
+from eldex.common.store import Backend, Repository, Session, UnitOfWork, collections_of
+
+S = TypeVar("S")
+
+_DRAIN_SECONDS = 10.0
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+Served = Sequence[tuple[ServiceDescriptor, object]]
+"""Services of the contract, each with the object whose methods answer it."""
+
+
+@dataclass(slots=True)
+class Parts(Generic[S]):
+    """What a service's own objects are built on."""
+
+    settings: Settings
+    clock: Clock
+    backend: Backend
+    work: UnitOfWork[S]
+    stack: AsyncExitStack
+    """Whatever the service opens itself is closed with the rest."""
+
+    def peer(self, name: str) -> Peer:
+        """Another service of this house; raises `SystemExit` if its address was not given."""
+        target = self.settings.peers.get(name)
+        if target is None:
+            raise SystemExit(f"ELDEX_PEERS must name the address of {name}")
+        opened = channel(target, self.settings.tls_dir)
+        self.stack.push_async_callback(opened.close)
+        return Peer(opened, name)
+
+
+@dataclass(slots=True)
+class Plan(Generic[S]):
+    """A service as its `main` describes it."""
+
+    name: str
+    stores: Callable[[Session], S]
+    """The service's ports, on one session."""
+    repositories: Sequence[type[Repository[Any]]]
+    to_message: Callable[[Any], Message]
+    """Domain event → message of the contract (`wire.event`)."""
+    services: Callable[[Parts[S]], Served]
+    """What it answers."""
+    subscriptions: Callable[[Parts[S]], Subscriptions[S]] = lambda _: {}
+    """What it listens to."""
+    policy: Policy = services_only
+    handlers: Callable[[Parts[S], Dispatcher], Sequence[grpc.GenericRpcHandler]] = lambda _, __: ()
+    """Further gRPC handlers (the exchange forwards what it has no method for)."""
+    tasks: Callable[[Parts[S]], Sequence[Callable[[], Any]]] = lambda _: ()
+    """Further coroutines that run as long as the process does."""
+    clock: Clock = field(default=system_clock)
+
+
+def run(plan: Plan[Any], settings: Settings | None = None) -> None:
+    """Run a service until SIGTERM; the body of every `main`."""
+    settings = settings or Settings.read()
+    logs.configure(plan.name, settings.instance, settings.log_level)
+    uvloop.run(_serve(plan, settings))
+
+
+async def _serve(plan: Plan[Any], settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with serving(plan, settings) as running:
+        done, _ = await asyncio.wait(
+            [asyncio.create_task(stopping.wait()), *running.tasks],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        logger().info("service_stopping")
+    for task in done:
+        task.result()  # a part that broke ends the process with its error; the supervisor restarts it
+
+
+@dataclass(slots=True)
+class Running:
+    """A service that is being served."""
+
+    port: int
+    tasks: list[asyncio.Task[Any]]
+    consumer: Consumer | None
+    relay: Relay
+    parts: Parts[Any]
+
+
+@asynccontextmanager
+async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
+    """Serve a plan inside a running loop; leaves only after what was accepted is answered."""
+    async with AsyncExitStack() as stack:
+        provider = telemetry.configure(
+            plan.name,
+            settings.instance,
+            settings.city,
+            settings.otlp_endpoint,
+            settings.trace_ratio,
+        )
+        stack.callback(provider.shutdown)
+        database = f"{settings.mongo_prefix}_{plan.name}"
+        backend = await stack.enter_async_context(
+            mongo.connect(settings.mongo_uri, database, settings.mongo_driver)
+        )
+        await backend.prepare(collections_of(plan.repositories))
+        topics = load_topics()
+        work: UnitOfWork[S] = UnitOfWork(
+            backend,
+            plan.stores,
+            publisher(settings.city, plan.name, topics, plan.to_message),
+            plan.clock,
+        )
+        parts = Parts(settings, plan.clock, backend, work, stack)
+        subscriptions = plan.subscriptions(parts)
+        inbox = Inbox(plan.name, subscriptions, work) if subscriptions else None
+        names = {kind.DESCRIPTOR.full_name for kind in subscriptions}
+        consumer = None
+        if inbox is not None:
+            read = sorted(t.name for t in topics.values() if names & set(t.events))
+            consumer = Consumer(settings.kafka_bootstrap, plan.name, read, inbox.apply)
+        operations = OperationsService(plan.name, backend, consumer, inbox)
+        trunk = TrunkService()
+        served = [
+            *plan.services(parts),
+            (operations_service_pb2.DESCRIPTOR.services_by_name["OperationsService"], operations),
+            (trunk_service_pb2.DESCRIPTOR.services_by_name["TrunkService"], trunk),
+        ]
+        dispatcher = Dispatcher(served, plan.clock, plan.policy, settings.max_in_flight)
+        trunk.dispatcher = dispatcher
+
+        producer = Producer(settings.kafka_bootstrap, settings.instance)
+        stack.callback(producer.close)
+        relay = Relay(backend, producer, settings.instance, plan.clock)
+        work.commit.on_commit = relay.wake
+
+        health = HealthServicer()
+        server = grpc_server([GrpcDoor(dispatcher), *plan.handlers(parts, dispatcher)])
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        names_served = [descriptor.full_name for descriptor, _ in served]
+        reflection.enable_server_reflection(
+            [
+                *names_served,
+                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+                reflection.SERVICE_NAME,
+            ],
+            server,
+        )
+        port = server.add_secure_port(settings.listen, server_credentials(settings.tls_dir))
+        await server.start()
+        probes = await _probe_server(settings.health_listen, health)
+
+        ready = [False]
+
+        def problem() -> str:
+            if consumer is not None and consumer.broken:
+                return consumer.broken
+            return "" if ready[0] else "starting or stopping"
+
+        admin = admin_server(settings.admin_listen, problem)
+        tasks = [asyncio.create_task(relay.run()), asyncio.create_task(admin.serve())]
+        if consumer is not None:
+            tasks.append(asyncio.create_task(consumer.run()))
+        tasks += [asyncio.create_task(start()) for start in plan.tasks(parts)]
+        tasks.append(asyncio.create_task(_observe(consumer, health, problem)))
+        for name in ["liveness", *names_served]:
+            await health.set(name, _SERVING)
+        ready[0] = True
+        logger().info("service_started", port=port)
+        try:
+            yield Running(port, tasks, consumer, relay, parts)
+        finally:
+            ready[0] = False
+            await health.enter_graceful_shutdown()
+            await server.stop(_DRAIN_SECONDS)
+            if probes is not None:
+                await probes.stop(0)
+            admin.should_exit = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                # What was accepted is in the outbox; publishing it now spares the readers a wait.
+                async with asyncio.timeout(2.0):
+                    await relay.drain()
+            logger().info("service_stopped")
+
+
+async def _probe_server(listen: str, health: HealthServicer) -> grpc.aio.Server | None:
+    if not listen:
+        return None
+    server = grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    server.add_insecure_port(listen)
+    await server.start()
+    return server
+
+
+async def _observe(
+    consumer: Consumer | None, health: HealthServicer, problem: Callable[[], str]
+) -> None:
+    """Keep what probes and metrics tell up to date: the empty service name follows readiness."""
+    while True:
+        await health.set("", _NOT_SERVING if problem() else _SERVING)
+        if consumer is not None:
+            consumer.flows()  # sets the lag metrics
+        await asyncio.sleep(1.0)
+
+
+def service_descriptor(module: Any, name: str) -> ServiceDescriptor:
+    """The descriptor of a service in a generated module."""
+    found: Mapping[str, ServiceDescriptor] = module.DESCRIPTOR.services_by_name
+    return found[name]

@@ -1,0 +1,31 @@
+"""Named steps at which a process can be made to die, for the crash tests.
+
+`ELDEX_KILL_AT=<step>:<n>` kills the process with SIGKILL when the step is reached for the n-th
+time. Without the variable a step costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Literal
+
+Step = Literal[
+    "before-commit",
+    "between-commit-and-publish",
+    "between-publish-and-mark",
+    "between-apply-and-offset",
+]
+
+_step, _, _count = os.environ.get("ELDEX_KILL_AT", "").partition(":")
+_left = int(_count or 1)
+
+
+def reached(step: Step) -> None:
+    """Tell that a step has been reached."""
+    global _left
+    if step != _step:
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

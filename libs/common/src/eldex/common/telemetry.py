@@ -1,0 +1,87 @@
+"""Traces: one matter is one trace, across gRPC and Kafka, as the semantic conventions say.
+
+Spans of calls and events are written here by hand, in one place, because the instrumentation
+packages start a new trace at a Kafka consumer. Only ids travel: no span attribute carries a
+request's content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("eldex")
+
+
+def configure(
+    service: str, instance: str, city: str, endpoint: str, ratio: float
+) -> TracerProvider:
+    """Set up tracing for the process, once, in `main`; without an endpoint spans stay inside."""
+    resource = Resource.create(
+        {
+            "service.name": service,
+            "service.namespace": f"eldex-{city}",
+            "service.instance.id": instance,
+        }
+    )
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
+    if endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"http://{endpoint}", insecure=True)
+        provider.add_span_processor(
+            BatchSpanProcessor(exporter, schedule_delay_millis=500, max_export_batch_size=512)
+        )
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+@contextmanager
+def span(
+    name: str,
+    kind: SpanKind,
+    parent: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str | int | float | bool] | None = None,
+) -> Iterator[Span]:
+    """A span around a call or an event; `parent` is a carrier with `traceparent`, if any."""
+    remote = _propagator.extract(parent) if parent and "traceparent" in parent else None
+    with _tracer.start_as_current_span(
+        name,
+        context=remote,
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,  # an exception's text may quote the request
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except BaseException as error:
+            failed(current, type(error).__name__)
+            raise
+
+
+def failed(current: Span, reason: str) -> None:
+    """Mark a span as failed, with a stable reason and nothing else."""
+    current.set_attribute("error.type", reason)
+    current.set_status(Status(StatusCode.ERROR, reason))
+
+
+def traceparent() -> str:
+    """The current span as a W3C `traceparent`; empty outside of any."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, context.get_current())
+    return carrier.get("traceparent", "")
+
+
+def trace_id() -> str:
+    """The current trace's id in hex; empty outside of any."""
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else ""
