@@ -63,6 +63,10 @@ _OFFSETS: Final = {
 """Where each port lies from the first one: `exchange` is 17443, the console's page is 17080."""
 
 
+AGREEMENTS = Path(__file__).parent / "data" / "agreements.yaml"
+"""The agreements with which the city begins."""
+
+
 class BadSetting(Exception):
     """A setting that cannot be used; the message names it and what to change."""
 
@@ -255,11 +259,14 @@ class Stack:
             "ELDEX_TRACE_RATIO": str(settings.trace_ratio),
             "ELDEX_SECRETS_DIR": str(self.secrets),
             "ELDEX_PEERS": json.dumps(peers),
+            "ELDEX_DATA_DIR": str(settings.root / "data" / name),
             "ELDEX_LOG_LEVEL": settings.log_level,
         }
         if name == "console":
             env["ELDEX_WEB_LISTEN"] = self.address("console-web")
             env["ELDEX_OTLP_LISTEN"] = self.address("console-otlp")
+        if name == "exchange":
+            env["ELDEX_AGREEMENTS_FILE"] = str(AGREEMENTS)
         return env | dict(settings.env)
 
     def _service(self, name: str) -> Process:

@@ -17,6 +17,7 @@ class AdminServer(uvicorn.Server):
     """uvicorn, without taking the process's signals: `serve` has them."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Take none."""
         return nullcontext()
 
 
@@ -25,7 +26,7 @@ def admin_server(listen: str, problem: Callable[[], str]) -> AdminServer:
 
     async def app(
         scope: Scope,
-        receive: Callable[[], Awaitable[Scope]],
+        _receive: Callable[[], Awaitable[Scope]],
         send: Callable[[Scope], Awaitable[None]],
     ) -> None:
         if scope["type"] != "http":

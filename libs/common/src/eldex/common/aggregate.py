@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from eldex.common.errors import StaleVersion
 
@@ -35,3 +36,14 @@ class Aggregate:
         """Raise `StaleVersion` unless the caller's etag is current; an empty one expects nothing."""
         if etag and etag != self.etag:
             raise StaleVersion(type(self).__name__)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of the answer, and where it goes on (None: that was all)."""
+
+    items: list[T]
+    next_key: str | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -29,8 +29,8 @@ def keep(message: Message, mask: FieldMask, hidden: Collection[str] = ()) -> Non
             _clear(message, path.split("."))
 
 
-def _check(descriptor: Descriptor, path: str) -> None:
-    current: Descriptor | None = descriptor
+def _check(descriptor: Any, path: str) -> None:
+    current = descriptor
     for name in path.split("."):
         field = current.fields_by_name.get(name) if current is not None else None
         if field is None:
@@ -74,5 +74,5 @@ def _clear(message: Message, path: Sequence[str]) -> None:
         _clear(getattr(message, name), rest)
 
 
-def _repeated(field: FieldDescriptor) -> bool:
+def _repeated(field: Any) -> bool:
     return bool(field.is_repeated)

@@ -11,8 +11,9 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import motor.motor_asyncio
@@ -90,10 +91,9 @@ class MongoBackend:
         present = set(await self.database.list_collection_names())
         for name, indexes in collections.items():
             if name not in present:
-                try:
+                # Another replica of the service may be faster: that is what we wanted.
+                with suppress(CollectionInvalid):
                     await self.database.create_collection(name)
-                except CollectionInvalid:
-                    pass  # another replica of the service was faster: that is what we wanted
             if indexes:
                 await self.database[name].create_indexes([_index(index) for index in indexes])
 
@@ -114,10 +114,12 @@ class MongoBackend:
                 cursor = cursor.sort(list(order))
             return await cursor.to_list(None)
 
-        return await _patiently(run)
+        found: list[Document] = await _patiently(run)
+        return found
 
     async def count(self, collection: str, where: Mapping[str, Any]) -> int:
-        return await _patiently(lambda: self.database[collection].count_documents(where))
+        counted: int = await _patiently(lambda: self.database[collection].count_documents(where))
+        return counted
 
     async def remove(self, collection: str, keys: Sequence[Any]) -> None:
         await _patiently(
@@ -141,7 +143,7 @@ class MongoBackend:
             lease = await self.database[LEASES].find_one_and_update(
                 {"_id": name}, [{"$set": take}], upsert=True, return_document=ReturnDocument.AFTER
             )
-            return bool(lease["owner"] == owner)
+            return lease is not None and bool(lease["owner"] == owner)
 
         return bool(await _patiently(run))
 
@@ -155,7 +157,7 @@ class MongoBackend:
         self, part: list[tuple[int, ChangeSet]], outcomes: dict[int, Outcome], broken: int
     ) -> None:
         while part:
-            failed = await _patiently(lambda: self._transact(part))
+            failed = await _patiently(partial(self._transact, part))
             if not failed:
                 return
             outcomes.update(failed)
@@ -242,7 +244,7 @@ async def _patiently(run: Any, seconds: float = 20.0) -> Any:
                 raise
             if loop.time() > deadline:
                 raise Unavailable("MongoDB") from error
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         pause = min(pause * 2, 1.0)
 
 

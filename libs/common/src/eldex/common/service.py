@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -29,7 +29,7 @@ from eldex.common import logs, mongo, telemetry
 from eldex.common.admin import admin_server
 from eldex.common.clock import Clock, system_clock
 from eldex.common.inbox import Inbox, Subscriptions
-from eldex.common.kafka import Consumer, Producer
+from eldex.common.kafka import Apply, Consumer, Producer
 from eldex.common.logs import logger
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
@@ -72,6 +72,14 @@ class Parts(Generic[S]):
         return Peer(opened, name)
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Topics that a service reads as a whole, instead of subscribing to kinds of events."""
+
+    topics: Sequence[str]
+    apply: Apply
+
+
 @dataclass(slots=True)
 class Plan(Generic[S]):
     """A service as its `main` describes it."""
@@ -87,7 +95,11 @@ class Plan(Generic[S]):
     subscriptions: Callable[[Parts[S]], Subscriptions[S]] = lambda _: {}
     """What it listens to."""
     policy: Policy = services_only
-    handlers: Callable[[Parts[S], Dispatcher], Sequence[grpc.GenericRpcHandler]] = lambda _, __: ()
+    prepare: Callable[[Parts[S]], Awaitable[None]] | None = None
+    """What must be done before anything is served."""
+    reader: Callable[[Parts[S]], Reader] | None = None
+    """What it reads instead of subscribing."""
+    doors: Callable[[Parts[S]], Sequence[grpc.GenericRpcHandler]] = lambda _: ()
     """Further gRPC handlers (the exchange forwards what it has no method for)."""
     tasks: Callable[[Parts[S]], Sequence[Callable[[], Any]]] = lambda _: ()
     """Further coroutines that run as long as the process does."""
@@ -131,81 +143,33 @@ class Running:
 async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
     """Serve a plan inside a running loop; leaves only after what was accepted is answered."""
     async with AsyncExitStack() as stack:
-        provider = telemetry.configure(
-            plan.name,
-            settings.instance,
-            settings.city,
-            settings.otlp_endpoint,
-            settings.trace_ratio,
-        )
-        stack.callback(provider.shutdown)
-        database = f"{settings.mongo_prefix}_{plan.name}"
-        backend = await stack.enter_async_context(
-            mongo.connect(settings.mongo_uri, database, settings.mongo_driver)
-        )
-        await backend.prepare(collections_of(plan.repositories))
-        topics = load_topics()
-        work: UnitOfWork[S] = UnitOfWork(
-            backend,
-            plan.stores,
-            publisher(settings.city, plan.name, topics, plan.to_message),
-            plan.clock,
-        )
-        parts = Parts(settings, plan.clock, backend, work, stack)
-        subscriptions = plan.subscriptions(parts)
-        inbox = Inbox(plan.name, subscriptions, work) if subscriptions else None
-        names = {kind.DESCRIPTOR.full_name for kind in subscriptions}
-        consumer = None
-        if inbox is not None:
-            read = sorted(t.name for t in topics.values() if names & set(t.events))
-            consumer = Consumer(settings.kafka_bootstrap, plan.name, read, inbox.apply)
-        operations = OperationsService(plan.name, backend, consumer, inbox)
-        trunk = TrunkService()
-        served = [
-            *plan.services(parts),
-            (operations_service_pb2.DESCRIPTOR.services_by_name["OperationsService"], operations),
-            (trunk_service_pb2.DESCRIPTOR.services_by_name["TrunkService"], trunk),
-        ]
-        dispatcher = Dispatcher(served, plan.clock, plan.policy, settings.max_in_flight)
-        trunk.dispatcher = dispatcher
-
+        parts = await _parts(plan, settings, stack)
+        inbox, consumer = _reading(plan, parts)
         producer = Producer(settings.kafka_bootstrap, settings.instance)
         stack.callback(producer.close)
-        relay = Relay(backend, producer, settings.instance, plan.clock)
-        work.commit.on_commit = relay.wake
-
+        relay = Relay(parts.backend, producer, settings.instance, plan.clock)
+        parts.work.commit.on_commit = relay.wake
         health = HealthServicer()
-        server = grpc_server([GrpcDoor(dispatcher), *plan.handlers(parts, dispatcher)])
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        names_served = [descriptor.full_name for descriptor, _ in served]
-        reflection.enable_server_reflection(
-            [
-                *names_served,
-                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                reflection.SERVICE_NAME,
-            ],
-            server,
-        )
-        port = server.add_secure_port(settings.listen, server_credentials(settings.tls_dir))
-        await server.start()
+        served = _served(plan, parts, consumer, inbox)
+        server, port = await _server(plan, parts, served, health)
         probes = await _probe_server(settings.health_listen, health)
 
-        ready = [False]
+        ready = [True]
 
         def problem() -> str:
             if consumer is not None and consumer.broken:
                 return consumer.broken
-            return "" if ready[0] else "starting or stopping"
+            return "" if ready[0] else "stopping"
 
         admin = admin_server(settings.admin_listen, problem)
-        tasks = [asyncio.create_task(relay.run()), asyncio.create_task(admin.serve())]
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(relay.run()),
+            asyncio.create_task(admin.serve()),
+            asyncio.create_task(_observe(consumer, health, problem)),
+            *(asyncio.create_task(start()) for start in plan.tasks(parts)),
+        ]
         if consumer is not None:
             tasks.append(asyncio.create_task(consumer.run()))
-        tasks += [asyncio.create_task(start()) for start in plan.tasks(parts)]
-        tasks.append(asyncio.create_task(_observe(consumer, health, problem)))
-        for name in ["liveness", *names_served]:
-            await health.set(name, _SERVING)
-        ready[0] = True
         logger().info("service_started", port=port)
         try:
             yield Running(port, tasks, consumer, relay, parts)
@@ -224,6 +188,69 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
                 async with asyncio.timeout(2.0):
                     await relay.drain()
             logger().info("service_stopped")
+
+
+async def _parts(plan: Plan[S], settings: Settings, stack: AsyncExitStack) -> Parts[S]:
+    provider = telemetry.configure(
+        plan.name, settings.instance, settings.city, settings.otlp_endpoint, settings.trace_ratio
+    )
+    stack.callback(provider.shutdown)
+    database = f"{settings.mongo_prefix}_{plan.name}"
+    backend = await stack.enter_async_context(
+        mongo.connect(settings.mongo_uri, database, settings.mongo_driver)
+    )
+    await backend.prepare(collections_of(plan.repositories))
+    publish = publisher(settings.city, plan.name, load_topics(), plan.to_message)
+    work: UnitOfWork[S] = UnitOfWork(backend, plan.stores, publish, plan.clock)
+    parts = Parts(settings, plan.clock, backend, work, stack)
+    if plan.prepare is not None:
+        await plan.prepare(parts)
+    return parts
+
+
+def _reading(plan: Plan[S], parts: Parts[S]) -> tuple[Inbox[S] | None, Consumer | None]:
+    bootstrap = parts.settings.kafka_bootstrap
+    if plan.reader is not None:
+        reader = plan.reader(parts)
+        return None, Consumer(bootstrap, plan.name, reader.topics, reader.apply)
+    subscriptions = plan.subscriptions(parts)
+    if not subscriptions:
+        return None, None
+    inbox = Inbox(plan.name, subscriptions, parts.work)
+    kinds = {kind.DESCRIPTOR.full_name for kind in subscriptions}
+    topics = sorted(t.name for t in load_topics().values() if kinds & set(t.events))
+    return inbox, Consumer(bootstrap, plan.name, topics, inbox.apply)
+
+
+def _served(
+    plan: Plan[S], parts: Parts[S], consumer: Consumer | None, inbox: Inbox[S] | None
+) -> Served:
+    operations = OperationsService(plan.name, parts.backend, consumer, inbox)
+    return [
+        *plan.services(parts),
+        (service_descriptor(operations_service_pb2, "OperationsService"), operations),
+        (service_descriptor(trunk_service_pb2, "TrunkService"), TrunkService()),
+    ]
+
+
+async def _server(
+    plan: Plan[S], parts: Parts[S], served: Served, health: HealthServicer
+) -> tuple[grpc.aio.Server, int]:
+    settings = parts.settings
+    dispatcher = Dispatcher(served, plan.clock, plan.policy, settings.max_in_flight)
+    for _, implementation in served:
+        if isinstance(implementation, TrunkService):
+            implementation.dispatcher = dispatcher
+    server = grpc_server([GrpcDoor(dispatcher), *plan.doors(parts)])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [descriptor.full_name for descriptor, _ in served]
+    health_name = service_descriptor(health_pb2, "Health").full_name
+    reflection.enable_server_reflection([*names, health_name, reflection.SERVICE_NAME], server)
+    port = server.add_secure_port(settings.listen, server_credentials(settings.tls_dir))
+    await server.start()
+    for name in ["", "liveness", *names]:
+        await health.set(name, _SERVING)
+    return server, port
 
 
 async def _probe_server(listen: str, health: HealthServicer) -> grpc.aio.Server | None:

@@ -50,9 +50,9 @@ class Settings(BaseSettings):
     def read(cls) -> Self:
         """The settings of this process; ends it with one clear line per wrong variable."""
         try:
-            return cls()
+            return cls.model_validate({})
         except ValidationError as error:
             for problem in error.errors():
                 name = "ELDEX_" + "_".join(str(part) for part in problem["loc"]).upper()
-                print(f"{name}: {problem['msg']}", file=sys.stderr)
+                print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
             raise SystemExit(2) from None

@@ -23,7 +23,7 @@ _left = int(_count or 1)
 
 def reached(step: Step) -> None:
     """Tell that a step has been reached."""
-    global _left
+    global _left  # noqa: PLW0603 - the count of the process
     if step != _step:
         return
     _left -= 1

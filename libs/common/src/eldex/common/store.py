@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from cattrs.preconf.bson import make_converter
 
 from eldex.common import metrics
-from eldex.common.aggregate import Aggregate
+from eldex.common.aggregate import Aggregate, Page
 from eldex.common.clock import Clock
 from eldex.common.errors import AlreadyExists, NotFound, RequestIdReused, StaleVersion
 from eldex.common.identifiers import CreditCode, RegionCode
@@ -101,8 +101,10 @@ Outcome = Lost | Taken | None
 
 
 class Backend(Protocol):
-    """The database as the unit of work needs it. Adapters: `mongo.MongoBackend`, and the twin
-    `testing.memory.MemoryBackend`, proven by one behaviour suite (`testing.suites`).
+    """The database as the unit of work needs it.
+
+    Adapters: `mongo.MongoBackend`, and the twin `testing.memory.MemoryBackend`, proven by one
+    behaviour suite (`testing.suites`).
     """
 
     async def prepare(self, collections: Mapping[str, Sequence[Index]]) -> None:
@@ -198,7 +200,7 @@ class _Loader:
             while asked := self._waiting.pop(place, None):
                 try:
                     found = await self._backend.fetch(collection, path, list(asked))
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - told to everybody who asked
                     for future in asked.values():
                         _settle(future, error)
                     continue
@@ -277,7 +279,7 @@ class Session:
             changes.writes.append(Write(repository.collection, document, replaces))
             if repository.history:
                 version = document["version"]
-                past = {"_id": f"{aggregate.key}@{version}", "key": aggregate.key}
+                past: Document = {"_id": f"{aggregate.key}@{version}", "key": aggregate.key}
                 past |= {"version": version, "recorded_at": now, "document": document}
                 changes.writes.append(Write(f"{repository.collection}_history", past))
             for event in aggregate.events:
@@ -293,14 +295,6 @@ class Session:
 
 Publisher = Callable[[object, int, datetime], Document]
 """Domain event, version of its aggregate, now → outbox document (`outbox.publisher`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some of the answer, and where it goes on (None: that was all)."""
-
-    items: list[T]
-    next_key: str | None = None
 
 
 class Repository(Generic[A]):
@@ -356,10 +350,9 @@ class Repository(Generic[A]):
         )
         if not past:
             raise NotFound(self.kind.__name__, key)
-        known = from_document(self.kind, past[0]["document"])
-        return known
+        return from_document(self.kind, past[0]["document"])
 
-    def derived(self, aggregate: A) -> Document:
+    def derived(self, aggregate: A) -> Document:  # noqa: ARG002 - for subclasses
         """Further fields of the document, computed from the aggregate, to be found by."""
         return {}
 
@@ -407,7 +400,9 @@ class GroupCommit:
         # Else all that waits touches what another lane is writing: that lane starts the next.
 
     def _take(self) -> tuple[list[tuple[ChangeSet, asyncio.Future[Outcome]]], set[Any]]:
-        taken, touched, left = [], set[Any](), []
+        taken: list[tuple[ChangeSet, asyncio.Future[Outcome]]] = []
+        left: list[tuple[ChangeSet, asyncio.Future[Outcome]]] = []
+        touched: set[tuple[str, Any]] = set()
         for entry in self._queue:
             places = entry[0].touched()
             if (
@@ -431,7 +426,7 @@ class GroupCommit:
         metrics.commit_batch.observe(len(batch))
         try:
             outcomes = await self._backend.commit([changes for changes, _ in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to everybody in the batch
             for _, future in batch:
                 _settle(future, error)
         else:
@@ -507,7 +502,7 @@ class UnitOfWork(Generic[S]):
         taken: Taken | None = None
         for attempt in range(self.ATTEMPTS):
             if attempt > 1:
-                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))
+                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter
             known = await self._loader.load(MARKS, "_id", mark.name)
             if known:
                 if known[0]["digest"] != mark.digest():

@@ -9,12 +9,7 @@ from datetime import datetime
 
 from eldex.common.errors import Language
 
-MEMBER, PURPOSE, LEGAL_BASIS, AGREEMENT = (
-    "eldex-member",
-    "eldex-purpose",
-    "eldex-legal-basis",
-    "eldex-agreement",
-)
+MEMBER, PURPOSE, AGREEMENT = "eldex-member", "eldex-purpose", "eldex-agreement"
 """Metadata keys. A service believes them only from the exchange, which sets them itself."""
 
 

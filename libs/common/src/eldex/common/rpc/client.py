@@ -44,7 +44,9 @@ class Peer:
     to it are not multiplied. Idempotent methods only, or requests with a `request_id`.
     """
 
-    def __init__(self, grpc_channel: grpc.aio.Channel, name: str, timeout_seconds: float = 2.0):
+    def __init__(
+        self, grpc_channel: grpc.aio.Channel, name: str, timeout_seconds: float = 2.0
+    ) -> None:
         self._channel, self.name, self._timeout = grpc_channel, name, timeout_seconds
         self._tokens = 10.0
 
@@ -79,7 +81,7 @@ class Peer:
                         raise
                     self._tokens -= 1
                     attempt += 1
-                    await asyncio.sleep(random.uniform(0.02, 0.05) * 2**attempt)
+                    await asyncio.sleep(random.uniform(0.02, 0.05) * 2**attempt)  # noqa: S311 - jitter
                 else:
                     metrics.peer_calls.labels(method, "OK").inc()
                     self._tokens = min(10.0, self._tokens + 0.1)

@@ -85,7 +85,7 @@ def reason_of(details: bytes | None) -> str:
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info):
-            return info.reason
+            return str(info.reason)
     return ""
 
 

@@ -47,7 +47,12 @@ def server_credentials(folder: Path) -> grpc.ServerCredentials:
         seen[0] = now
         return renewed
 
-    return grpc.dynamic_ssl_server_credentials(first, fetch, require_client_authentication=True)
+    # None means "keep what you have"; the stubs do not know it.
+    return grpc.dynamic_ssl_server_credentials(
+        first,
+        fetch,  # type: ignore[arg-type]
+        require_client_authentication=True,
+    )
 
 
 def channel_credentials(folder: Path) -> grpc.ChannelCredentials:

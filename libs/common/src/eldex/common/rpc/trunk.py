@@ -84,8 +84,10 @@ def _reply(call_id: int, answer: Answer) -> pb.Reply:
 
 
 class Trunk:
-    """The caller's end. Opens by itself, opens again after a break; calls that were under way
-    when it broke fail with UNAVAILABLE (whether they had happened, their request_id tells).
+    """The caller's end. Opens by itself, and opens again after a break.
+
+    Calls that were under way when it broke fail with UNAVAILABLE; whether they had happened, their
+    request_id tells.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -113,7 +115,8 @@ class Trunk:
         )
         for key, value in (metadata or {}).items():
             call.metadata.add(key=key, value=value.encode())
-        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[pb.Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = future
         self._queue.append(call)
         self._wake.set()
         try:

@@ -18,7 +18,7 @@ class WriteRequest(Protocol):
 
     request_id: str
 
-    def SerializeToString(self, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
         """The message as bytes."""
         ...
 

@@ -46,6 +46,7 @@ class FrozenClock:
         self.at = at
 
     def __call__(self) -> datetime:
+        """The instant it stands at."""
         return self.at
 
     def pass_days(self, days: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eldex.common.store import ChangeSet, Document, Index, Lost, Outcome, Taken
@@ -98,12 +98,8 @@ def values_at(document: Any, path: str) -> list[Any]:
     """The values a dotted path reaches, looking into arrays as MongoDB does."""
     found: list[Any] = [document]
     for name in path.split("."):
-        step: list[Any] = []
-        for value in found:
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, Mapping) and name in item:
-                    step.append(item[name])
-        found = step
+        items = [i for value in found for i in (value if isinstance(value, list) else [value])]
+        found = [item[name] for item in items if isinstance(item, Mapping) and name in item]
     flat: list[Any] = []
     for value in found:
         flat += value if isinstance(value, list) else [value]
@@ -115,7 +111,7 @@ def _sort_key(document: Document, path: str) -> tuple[bool, Any]:
     return (True, min(values)) if values else (False, 0)
 
 
-_COMPARE = {
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": lambda a, b: a > b,
     "$gte": lambda a, b: a >= b,
     "$lt": lambda a, b: a < b,

@@ -1,0 +1,1 @@
+"""What the fictional city begins with."""

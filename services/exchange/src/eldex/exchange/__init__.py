@@ -1,0 +1,1 @@
+"""The bus: every cross-department look has a reason and leaves a proof."""

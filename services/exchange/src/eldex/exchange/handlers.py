@@ -1,0 +1,108 @@
+"""What the exchange is asked to do, and what it needs for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from eldex.common.aggregate import Page
+from eldex.common.errors import StaleVersion
+from eldex.common.identifiers import RegionCode
+from eldex.exchange.domain import Agreement, CursorUnknown, Subscription
+
+
+class Agreements(Protocol):
+    """Where agreements are kept, every version of them."""
+
+    async def find(self, key: str) -> Agreement | None:
+        """The agreement, or None."""
+        ...
+
+    async def page(
+        self, where: Mapping[str, Any], *, size: int, after: str | None = None
+    ) -> Page[Agreement]:
+        """Agreements in key order."""
+        ...
+
+    def save(self, aggregate: Agreement) -> None:
+        """Stage for the commit."""
+        ...
+
+
+class Subscriptions(Protocol):
+    """Where it is kept how far each subscriber has come."""
+
+    async def find(self, key: str) -> Subscription | None:
+        """The subscription, or None."""
+        ...
+
+    async def page(
+        self, where: Mapping[str, Any], *, size: int, after: str | None = None
+    ) -> Page[Subscription]:
+        """Subscriptions in key order."""
+        ...
+
+    def save(self, aggregate: Subscription) -> None:
+        """Stage for the commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The exchange's ports, on one session."""
+
+    agreements: Agreements
+    subscriptions: Subscriptions
+
+
+async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:
+    """Make or change an agreement; `etag` is the version it is based on, empty for a new one."""
+    present = await stores.agreements.find(wanted.key)
+    if present is not None:
+        if not etag:
+            raise StaleVersion("Agreement")
+        present.expect(etag)
+        wanted.version = present.version
+    elif etag:
+        raise StaleVersion("Agreement")
+    stores.agreements.save(wanted)
+    return wanted
+
+
+async def open_subscription(
+    subsystem: str,
+    name: str,
+    event_types: Sequence[str],
+    region_codes: Sequence[RegionCode],
+    stores: Stores,
+    now: datetime,
+) -> Subscription:
+    """The subscription, made if it is new, with what the subscriber wants now."""
+    key = f"{subsystem}/{name}"
+    found = await stores.subscriptions.find(key)
+    subscription = found or Subscription(key=key, subsystem=subsystem, name=name)
+    subscription.event_types, subscription.region_codes = list(event_types), list(region_codes)
+    subscription.seen_at = now
+    stores.subscriptions.save(subscription)
+    return subscription
+
+
+async def acknowledge(
+    subsystem: str, name: str, cursor: int, newest: int, stores: Stores, now: datetime
+) -> Subscription:
+    """Take note how far a subscriber has come."""
+    key = f"{subsystem}/{name}"
+    found = await stores.subscriptions.find(key)
+    subscription = found or Subscription(key=key, subsystem=subsystem, name=name)
+    subscription.acknowledge(cursor, newest)
+    subscription.seen_at = now
+    stores.subscriptions.save(subscription)
+    return subscription
+
+
+def check_cursor(cursor: int, newest: int) -> None:
+    """Raise `CursorUnknown` for a cursor that was never given out."""
+    if cursor > newest:
+        raise CursorUnknown(cursor=cursor, newest=newest)

@@ -1,0 +1,142 @@
+"""The exchange as a process: wiring, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import yaml
+from google.protobuf.json_format import ParseDict
+
+import eldex.api
+from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
+from eldex.api.topics import load_topics
+from eldex.common.rpc.client import channel
+from eldex.common.rpc.trunk import Trunk
+from eldex.common.service import Parts, Plan, Reader, Served, run, service_descriptor
+from eldex.common.settings import Settings
+from eldex.common.store import Mark
+from eldex.exchange import handlers, wire
+from eldex.exchange.handlers import Stores
+from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.forwarding import ForwardingDoor
+from eldex.exchange.rpc.service import ExchangeService, may_call
+from eldex.exchange.store import feed as feed_store
+from eldex.exchange.store import message_log as log_store
+from eldex.exchange.store.collections import REPOSITORIES, stores
+from eldex.exchange.store.feed import Feed
+from eldex.exchange.store.message_log import MessageLog
+
+
+class ExchangeSettings(Settings):
+    """What the exchange is told from outside."""
+
+    data_dir: Path
+    """Where the message log is kept."""
+    agreements_file: Path | None = None
+    """Agreements to begin with (YAML); those that are known already are left as they are."""
+
+
+class Exchange:
+    """The exchange's own objects, built once the database is there."""
+
+    def __init__(self, parts: Parts[Stores], settings: ExchangeSettings) -> None:
+        self.parts, self.settings = parts, settings
+        self.agreements = AgreementTable(parts.work)
+        self.feed = Feed(parts.backend)
+        self.log = MessageLog(settings.data_dir / "message-log", parts.backend)
+        self.service = ExchangeService(
+            parts.work, self.agreements, self.feed, self.log, parts.clock
+        )
+
+    async def start(self) -> None:
+        """Open the log and the feed, and take in the agreements to begin with."""
+        await self.parts.backend.prepare({**feed_store.COLLECTIONS, **log_store.COLLECTIONS})
+        await self.feed.start()
+        await self.log.start()
+        self.parts.stack.push_async_callback(self.log.close)
+        for agreement in read_agreements(self.settings.agreements_file):
+            mark = Mark(f"agreements-file/{agreement.agreement_key}")
+            wanted = wire.agreement_in(agreement)
+
+            async def begin_with(ports: Stores, _: object) -> None:
+                if await ports.agreements.find(wanted.key) is None:  # noqa: B023 - awaited below
+                    await handlers.put_agreement(wanted, "", ports)  # noqa: B023
+
+            await self.parts.work.write(mark, begin_with)
+        await self.agreements.refresh()
+
+    def forwarding(self) -> ForwardingDoor:
+        """The door through which every department is reached, on one trunk each."""
+        trunks = {}
+        for name, target in self.settings.peers.items():
+            opened = channel(target, self.settings.tls_dir)
+            trunks[name] = Trunk(opened)
+            self.parts.stack.push_async_callback(opened.close)
+            self.parts.stack.push_async_callback(trunks[name].close)
+        return ForwardingDoor(
+            trunks, self.agreements, self.log, self.parts.clock, self.settings.max_in_flight
+        )
+
+
+def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
+    """The agreements of a YAML file: a list in the form of the contract's message."""
+    if path is None:
+        return []
+    return [
+        ParseDict(entry, agreement_pb2.Agreement()) for entry in yaml.safe_load(path.read_text())
+    ]
+
+
+def load_contract() -> None:
+    """Import every generated module, so that a new contract needs no code here."""
+    for module in pkgutil.walk_packages(eldex.api.__path__, "eldex.api."):
+        if module.name.endswith("_pb2"):
+            importlib.import_module(module.name)
+
+
+def plan(settings: ExchangeSettings) -> Plan[Stores]:
+    """The exchange, described."""
+    load_contract()
+    made: list[Exchange] = []
+
+    async def prepare(parts: Parts[Stores]) -> None:
+        exchange = Exchange(parts, settings)
+        await exchange.start()
+        made.append(exchange)
+
+    def services(_: Parts[Stores]) -> Served:
+        descriptor = service_descriptor(exchange_service_pb2, "ExchangeService")
+        return [(descriptor, made[0].service)]
+
+    def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
+        return [made[0].forwarding()]
+
+    def reader(_: Parts[Stores]) -> Reader:
+        return Reader(sorted(load_topics()), made[0].feed.append)
+
+    return Plan(
+        name="exchange",
+        stores=stores,
+        repositories=REPOSITORIES,
+        to_message=wire.event,
+        services=services,
+        prepare=prepare,
+        reader=reader,
+        policy=may_call,
+        doors=doors,
+        tasks=lambda _: [made[0].agreements.run],
+    )
+
+
+def main() -> None:
+    """Run the exchange."""
+    settings = ExchangeSettings.read()
+    run(plan(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""gRPC in: what the exchange offers itself, and the forwarding of everything else."""

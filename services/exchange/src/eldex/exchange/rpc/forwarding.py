@@ -1,0 +1,204 @@
+"""Any method of any department, forwarded without code for it.
+
+Who asks (certificate), by which agreement, for what purpose is decided before the call leaves; it
+travels to the service on the trunk; the evidence is on disk before the reply goes back, and its
+receipt goes with it. A denied call is evidence too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+from opentelemetry.trace import SpanKind
+
+from eldex.common import metrics, telemetry
+from eldex.common.clock import Clock, day_of
+from eldex.common.errors import Denied, DomainError, Language, Overloaded, Unavailable
+from eldex.common.logs import logger
+from eldex.common.rpc.call import (
+    AGREEMENT,
+    MEMBER,
+    PURPOSE,
+    Identity,
+    language_of,
+)
+from eldex.common.rpc.server import Answer, identity_of, metadata_of
+from eldex.common.rpc.status import Failure, failure, plain
+from eldex.common.rpc.trunk import Trunk, failure_of
+from eldex.exchange.domain import Agreement, LogEntry, decide_call
+from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.store.message_log import MessageLog
+
+RECEIPT: Final = "eldex-receipt"
+TRACE: Final = "eldex-trace-id"
+_DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+_CARRIED: Final = ("accept-language",)
+"""The caller's metadata that goes on to the service; everything else stays here."""
+
+
+class ForwardingDoor(grpc.GenericRpcHandler):
+    """Takes every method that the process does not answer itself."""
+
+    def __init__(
+        self,
+        trunks: Mapping[str, Trunk],
+        agreements: AgreementTable,
+        log: MessageLog,
+        clock: Clock,
+        max_in_flight: int,
+    ) -> None:
+        self._trunks, self._agreements, self._log, self._clock = trunks, agreements, log, clock
+        self._in_flight, self._max_in_flight = 0, max_in_flight
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """A handler for any method of a department; None for what belongs to nobody."""
+        method = handler_call_details.method
+        department = department_of(method)
+        if department not in self._trunks:
+            return None
+
+        async def forward(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            answer = await self._answer(method, department, payload, context)
+            context.set_trailing_metadata(answer.trailing())
+            if answer.failure:
+                context.set_code(answer.failure.code)
+                context.set_details(answer.failure.message)
+            return answer.response
+
+        return grpc.unary_unary_rpc_method_handler(forward)
+
+    async def _answer(
+        self,
+        method: str,
+        department: str,
+        payload: bytes,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> Answer:
+        began = time.perf_counter()
+        metadata = metadata_of(context)
+        language = language_of(metadata.get("accept-language", ""))
+        attributes = {"rpc.system": "grpc", "rpc.method": method[1:]}
+        with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
+            try:
+                identity = identity_of(context)
+                subsystem = _subsystem(identity)
+                span.set_attribute("eldex.caller", subsystem)
+                timeout = context.time_remaining()
+                answer = await self._exchange(
+                    subsystem, method, department, payload, metadata, language, timeout
+                )
+            except DomainError as error:
+                subsystem = "unknown"
+                answer = Answer(failure=failure(error, language))
+            code = answer.failure.code.name if answer.failure else "OK"
+            span.set_attribute("rpc.grpc.status_code", code)
+            if answer.failure:
+                telemetry.failed(span, answer.failure.reason)
+        seconds = time.perf_counter() - began
+        metrics.calls.labels("forwarded/" + department, code).inc()
+        metrics.call_seconds.labels("forwarded/" + department).observe(seconds)
+        logger().info(
+            "call_forwarded",
+            method=method,
+            caller=subsystem,
+            purpose=metadata.get(PURPOSE, "")[:64],
+            code=code,
+            reason=answer.failure.reason if answer.failure else "",
+            receipt=answer.metadata.get(RECEIPT, ""),
+            milliseconds=round(seconds * 1000, 2),
+        )
+        return answer
+
+    async def _exchange(
+        self,
+        subsystem: str,
+        method: str,
+        department: str,
+        payload: bytes,
+        metadata: Mapping[str, str],
+        language: Language,
+        timeout: float | None,
+    ) -> Answer:
+        agreement: Agreement | None = None
+        purpose = metadata.get(PURPOSE, "")
+        response, failed = b"", None
+        try:
+            if self._in_flight >= self._max_in_flight:
+                raise Overloaded(retry_after_seconds=0.5)
+            self._in_flight += 1
+            try:
+                today = day_of(self._clock())
+                agreement = decide_call(self._agreements.all(), subsystem, method, purpose, today)
+                carried = {key: metadata[key] for key in _CARRIED if key in metadata}
+                carried |= {
+                    MEMBER: subsystem,
+                    PURPOSE: purpose,
+                    AGREEMENT: f"{agreement.key}@{agreement.version}",
+                    "traceparent": telemetry.traceparent(),
+                }
+                response, failed = await self._forward(
+                    department, method, payload, carried, timeout, language
+                )
+            finally:
+                self._in_flight -= 1
+        except DomainError as error:
+            failed = failure(error, language)
+        entry = LogEntry(
+            at=self._clock(),
+            subsystem=subsystem,
+            method=method,
+            purpose=purpose[:64],
+            agreement_key=agreement.key if agreement else "",
+            agreement_version=agreement.version if agreement else 0,
+            legal_basis=agreement.legal_basis if agreement else "",
+            request_digest=hashlib.sha256(payload).digest(),
+            reply_digest=hashlib.sha256(response).digest() if not failed else b"",
+            code=failed.code.name if failed else "OK",
+            reason=failed.reason if failed else "",
+            trace_id=telemetry.trace_id(),
+        )
+        # Raises NoEvidence if it cannot be written: then no reply leaves.
+        receipt = await self._log.append(entry)
+        trailing = {RECEIPT: str(receipt), TRACE: telemetry.trace_id()}
+        return Answer(response if not failed else b"", failed, trailing)
+
+    async def _forward(
+        self,
+        department: str,
+        method: str,
+        payload: bytes,
+        metadata: Mapping[str, str],
+        timeout: float | None,
+        language: Language,
+    ) -> tuple[bytes, Failure | None]:
+        seconds = min(timeout, 60.0) if timeout else _DEFAULT_TIMEOUT_SECONDS
+        try:
+            reply = await self._trunks[department].call(method, payload, metadata, seconds)
+        except Unavailable as error:
+            raise Unavailable(department) from error
+        except TimeoutError:
+            zh, en = "该部门系统未能在截止时间前答复", "the department did not answer in time"
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            return b"", plain(code, "DEADLINE_EXCEEDED", zh, en, language)
+        return reply.response, failure_of(reply)
+
+
+def department_of(method: str) -> str:
+    """The department whose contract a method belongs to: `/eldex.api.<department>.v1.…`."""
+    parts = method.lstrip("/").split(".")
+    is_ours = len(parts) > 3 and parts[:2] == ["eldex", "api"]
+    return parts[2] if is_ours else ""
+
+
+def _subsystem(identity: Identity) -> str:
+    _, _, path = identity.path.partition("/")
+    if not path.startswith("member/") or path.count("/") != 2:
+        raise Denied(
+            missing="the certificate does not name a member's subsystem",
+            missing_zh="证书未标明成员单位及其业务系统",
+        )
+    return path

@@ -1,0 +1,274 @@
+"""`eldex.api.exchange.v1.ExchangeService`: agreements, the log, events for subscribers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from opentelemetry.trace import SpanKind
+
+from eldex.api.exchange.v1 import exchange_service_pb2 as pb
+from eldex.common import masks, paging, telemetry
+from eldex.common.clock import Clock, day_of
+from eldex.common.dates import instant
+from eldex.common.errors import Denied
+from eldex.common.identifiers import RegionCode
+from eldex.common.rpc.call import Call, Identity
+from eldex.common.rpc.writes import write
+from eldex.common.store import Document, Mark, UnitOfWork
+from eldex.exchange import handlers, wire
+from eldex.exchange.domain import NoAgreement, Scope, Subscription, decide_events
+from eldex.exchange.handlers import Stores
+from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.store.feed import Feed, FeedEvent
+from eldex.exchange.store.message_log import MessageLog
+
+_BATCH = 500
+_HEARTBEAT_SECONDS = 5.0
+
+
+def may_call(identity: Identity, method: str) -> bool:
+    """Members and the services of this house reach the exchange; operations only the latter."""
+    if identity.service is not None:
+        return True
+    own = "/eldex.api.exchange.v1.ExchangeService/"
+    return "/member/" in identity.path and method.startswith((own, "/grpc."))
+
+
+class ExchangeService:
+    """Answers the exchange's own calls."""
+
+    def __init__(
+        self,
+        work: UnitOfWork[Stores],
+        agreements: AgreementTable,
+        feed: Feed,
+        log: MessageLog,
+        clock: Clock,
+    ) -> None:
+        self._work, self._agreements, self._feed = work, agreements, feed
+        self._log, self._clock = log, clock
+        self._connected: dict[str, int] = {}
+
+    async def list_agreements(
+        self, request: pb.ListAgreementsRequest, call: Call
+    ) -> pb.ListAgreementsResponse:
+        """The agreements: a department sees its own, operations see all."""
+        where = _visible(call, request.subsystem)
+        page = await self._work.read(
+            lambda stores: stores.agreements.page(
+                where,
+                size=paging.size(request.page_size),
+                after=paging.after(request, request.page_token),
+            )
+        )
+        response = pb.ListAgreementsResponse(
+            agreements=[wire.agreement(found) for found in page.items],
+            next_page_token=paging.token(request, page.next_key),
+        )
+        for agreement in response.agreements:
+            masks.keep(agreement, request.read_mask)
+        return response
+
+    async def put_agreement(
+        self, request: pb.PutAgreementRequest, call: Call
+    ) -> pb.PutAgreementResponse:
+        """Make or change an agreement."""
+        _operations_only(call)
+        wanted = wire.agreement_in(request.agreement)
+        response = await write(
+            self._work,
+            request,
+            call,
+            lambda stores, _: handlers.put_agreement(wanted, request.agreement.etag, stores),
+            lambda made: pb.PutAgreementResponse(agreement=wire.agreement(made)),
+        )
+        await self._agreements.refresh()
+        return response
+
+    async def list_calls(self, request: pb.ListCallsRequest, call: Call) -> pb.ListCallsResponse:
+        """The message log, newest first."""
+        _operations_only(call)
+        where: Document = {}
+        for name in ("subsystem", "method", "trace_id"):
+            if value := getattr(request, name):
+                where[name] = value
+        if request.denied_only:
+            where["denied"] = True
+        start = paging.after(request, request.page_token)
+        calls, next_index = await self._log.search(
+            where, size=paging.size(request.page_size), before=int(start) if start else None
+        )
+        next_key = None if next_index is None else str(next_index)
+        response = pb.ListCallsResponse(
+            calls=calls, next_page_token=paging.token(request, next_key)
+        )
+        for each in response.calls:
+            masks.keep(each, request.read_mask)
+        return response
+
+    async def acknowledge_events(
+        self, request: pb.AcknowledgeEventsRequest, call: Call
+    ) -> pb.AcknowledgeEventsResponse:
+        """Take note how far a subscriber has come."""
+        subsystem = _member(call)
+
+        def render(found: Subscription) -> pb.AcknowledgeEventsResponse:
+            connected = self._connected.get(found.key, 0) > 0
+            return pb.AcknowledgeEventsResponse(
+                subscription=wire.subscription(found, 0, 0.0, connected)
+            )
+
+        return await write(
+            self._work,
+            request,
+            call,
+            lambda stores, now: handlers.acknowledge(
+                subsystem,
+                request.subscription_name,
+                request.cursor,
+                self._feed.newest,
+                stores,
+                now,
+            ),
+            render,
+        )
+
+    async def list_subscriptions(
+        self, request: pb.ListSubscriptionsRequest, call: Call
+    ) -> pb.ListSubscriptionsResponse:
+        """The subscriptions and how far each has come."""
+        page = await self._work.read(
+            lambda stores: stores.subscriptions.page(
+                _visible(call, ""),
+                size=paging.size(request.page_size),
+                after=paging.after(request, request.page_token),
+            )
+        )
+        response = pb.ListSubscriptionsResponse(
+            next_page_token=paging.token(request, page.next_key)
+        )
+        for found in page.items:
+            lag_events, lag_seconds = await self._lag(found)
+            connected = self._connected.get(found.key, 0) > 0
+            shown = wire.subscription(found, lag_events, lag_seconds, connected)
+            masks.keep(shown, request.read_mask)
+            response.subscriptions.append(shown)
+        return response
+
+    async def _lag(self, subscription: Subscription) -> tuple[int, float]:
+        try:
+            scopes = self._scopes(
+                subscription.subsystem, subscription.event_types, subscription.region_codes
+            )
+        except NoAgreement:
+            return 0, 0.0  # nothing is due to it any more
+        count = await self._feed.count(subscription.acknowledged, scopes)
+        if not count:
+            return 0, 0.0
+        (oldest,) = await self._feed.read(subscription.acknowledged, scopes, 1)
+        return count, max(0.0, (self._clock() - oldest.occurred_at).total_seconds())
+
+    def _scopes(self, subsystem: str, types: list[str], regions: list[RegionCode]) -> list[Scope]:
+        today = day_of(self._clock())
+        return decide_events(self._agreements.all(), subsystem, types, regions, today)
+
+    async def subscribe(
+        self, request: pb.SubscribeRequest, call: Call
+    ) -> AsyncIterator[pb.SubscribeResponse]:
+        """Events from a cursor on, as they happen."""
+        subsystem = _member(call)
+        types = list(request.event_types)
+        regions = [RegionCode.parse(code) for code in request.region_codes]
+        self._scopes(subsystem, types, regions)  # refused at once rather than silent for ever
+        subscription = await self._open(subsystem, request.subscription_name, types, regions)
+        cursor = await self._start(request, subscription)
+        key = subscription.key
+        self._connected[key] = self._connected.get(key, 0) + 1
+        try:
+            while True:
+                # Decided anew each time: an agreement that ends, ends the delivery.
+                scopes = self._scopes(subsystem, types, regions)
+                newest = self._feed.newest
+                events = await self._feed.read(cursor, scopes, _BATCH)
+                # With nothing left to give, everything up to `newest` was looked at.
+                cursor = events[-1].cursor if len(events) == _BATCH else max(cursor, newest)
+                if events:
+                    cursor = max(cursor, events[-1].cursor)
+                    yield self._delivery(events, cursor, subsystem)
+                elif not await self._grown(newest):
+                    yield pb.SubscribeResponse(cursor=cursor)
+        finally:
+            self._connected[key] -= 1
+
+    async def _open(
+        self, subsystem: str, name: str, types: list[str], regions: list[RegionCode]
+    ) -> Subscription:
+        now = self._clock()
+        done = await self._work.write(
+            Mark(f"subscribe/{subsystem}/{name}/{now.timestamp()}"),
+            lambda stores, at: handlers.open_subscription(
+                subsystem, name, types, regions, stores, at
+            ),
+        )
+        assert done.result is not None
+        return done.result
+
+    async def _start(self, request: pb.SubscribeRequest, subscription: Subscription) -> int:
+        match request.WhichOneof("start"):
+            case "after_cursor":
+                handlers.check_cursor(request.after_cursor, self._feed.newest)
+                return int(request.after_cursor)
+            case "from_time":
+                return await self._feed.cursor_at(instant(request.from_time))
+            case _:
+                return subscription.acknowledged
+
+    async def _grown(self, seen: int) -> bool:
+        """Wait until the feed has grown; False after a while without."""
+        try:
+            async with asyncio.timeout(_HEARTBEAT_SECONDS), self._feed.grown:
+                await self._feed.grown.wait_for(lambda: self._feed.newest > seen)
+        except TimeoutError:
+            return False
+        return True
+
+    def _delivery(
+        self, events: list[FeedEvent], cursor: int, subsystem: str
+    ) -> pb.SubscribeResponse:
+        for event in events:
+            if event.traceparent.endswith("-01"):
+                attributes = {
+                    "eldex.subscriber": subsystem,
+                    "eldex.event.type": event.type,
+                    "eldex.subject": event.subject,
+                    "messaging.message.id": event.event_id,
+                }
+                carrier = {"traceparent": event.traceparent}
+                with telemetry.span("deliver to partner", SpanKind.PRODUCER, carrier, attributes):
+                    pass  # the span marks the hand-over; its time is the stream's
+        return pb.SubscribeResponse(events=[wire.delivered(e) for e in events], cursor=cursor)
+
+
+def _member(call: Call) -> str:
+    _, _, path = call.caller.path.partition("/")
+    if not path.startswith("member/"):
+        raise Denied(
+            missing="only members subscribe; this certificate is not a member's",
+            missing_zh="只有成员单位可以订阅，该证书不属于成员单位",
+        )
+    return path
+
+
+def _operations_only(call: Call) -> None:
+    if call.caller.service is None:
+        raise Denied(
+            missing="this is for the operators of the exchange",
+            missing_zh="此操作仅限交换平台运营方",
+        )
+
+
+def _visible(call: Call, subsystem: str) -> Document:
+    if call.caller.service is not None:
+        return {"subsystem": subsystem} if subsystem else {}
+    return {"subsystem": _member(call)}

@@ -1,0 +1,34 @@
+"""Agreements and subscriptions in MongoDB."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from eldex.common.store import Index, Repository, Session
+from eldex.exchange.domain import Agreement, Subscription
+from eldex.exchange.handlers import Stores
+
+
+class MongoAgreements(Repository[Agreement]):
+    """Agreements; every version is kept, so that a past decision can be explained."""
+
+    kind = Agreement
+    collection = "agreements"
+    history = True
+    indexes: ClassVar[tuple[Index, ...]] = (Index((("subsystem", 1),)),)
+
+
+class MongoSubscriptions(Repository[Subscription]):
+    """Subscriptions by `<subsystem>/<name>`."""
+
+    kind = Subscription
+    collection = "subscriptions"
+    indexes: ClassVar[tuple[Index, ...]] = (Index((("subsystem", 1),)),)
+
+
+def stores(session: Session) -> Stores:
+    """The exchange's ports on one session."""
+    return Stores(MongoAgreements(session), MongoSubscriptions(session))
+
+
+REPOSITORIES = (MongoAgreements, MongoSubscriptions)

@@ -1,0 +1,165 @@
+"""The feed: every event of every department, numbered once, for subscribers to follow.
+
+One writer numbers the events in the order in which it took them from the topics and commits them in
+batches, one after the other: whoever has read up to a number will never see a lower one appear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from eldex.common.errors import Unavailable
+from eldex.common.identifiers import RegionCode
+from eldex.common.inbox import EventMeta
+from eldex.common.kafka import Record
+from eldex.common.store import Backend, ChangeSet, Document, Index, Write
+from eldex.exchange.domain import Scope
+
+FEED: Final = "feed"
+HEAD: Final = "feed_head"
+COLLECTIONS: Final = {
+    FEED: [
+        Index((("event_id", 1),), unique=True),
+        Index((("type", 1), ("_id", 1))),
+        Index((("subject", 1), ("_id", 1))),
+        Index((("occurred_at", 1),), expire_after_seconds=90 * 86_400),
+    ],
+    HEAD: [],
+}
+_MOST_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """An event with its number in the feed."""
+
+    cursor: int
+    event_id: str
+    type: str
+    source: str
+    subject: str
+    occurred_at: datetime
+    regions: tuple[RegionCode, ...]
+    payload: bytes
+    traceparent: str
+
+
+class Feed:
+    """Takes events over from the topics, and gives them out by number."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._waiting: list[tuple[Document, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self.newest = 0
+        self.grown = asyncio.Condition()
+
+    async def start(self) -> None:
+        """Learn where the feed stands."""
+        found = await self._backend.fetch(HEAD, "_id", ["feed"])
+        self.newest = found[0]["newest"] if found else 0
+
+    async def append(self, record: Record) -> None:
+        """Take an event over; returns when it is durable. One that is in the feed is left out."""
+        meta = EventMeta.of(record)
+        document: Document = {
+            "event_id": meta.event_id,
+            "type": meta.type,
+            "source": meta.source,
+            "subject": meta.subject,
+            "occurred_at": meta.occurred_at,
+            "regions": list(meta.regions),
+            "lineage": sorted(
+                {str(c) for code in meta.regions for c in RegionCode.parse(code).lineage()}
+            ),
+            "payload": record.value,
+            "traceparent": record.headers.get("traceparent", ""),
+        }
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((document, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await asyncio.shield(future)
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = self._waiting[:_MOST_AT_ONCE]
+            del self._waiting[: len(batch)]
+            try:
+                await self._number([document for document, _ in batch])
+            except Exception as error:  # noqa: BLE001 - told to everybody in the batch
+                for _, future in batch:
+                    future.set_exception(error)
+                    future.exception()
+                continue
+            for _, future in batch:
+                future.set_result(None)
+            async with self.grown:
+                self.grown.notify_all()
+
+    async def _number(self, documents: Sequence[Document]) -> None:
+        ids = [document["event_id"] for document in documents]
+        known = {d["event_id"] for d in await self._backend.fetch(FEED, "event_id", ids)}
+        heads = await self._backend.fetch(HEAD, "_id", ["feed"])
+        head: Document = heads[0] if heads else {"_id": "feed", "version": 0, "newest": 0}
+        number = head["newest"]
+        changes = ChangeSet()
+        for document in documents:
+            if document["event_id"] in known:
+                continue
+            known.add(document["event_id"])
+            number += 1
+            changes.writes.append(Write(FEED, {"_id": number, **document}))
+        if changes.writes:
+            version = head["version"]
+            after = {"_id": "feed", "version": version + 1, "newest": number}
+            changes.writes.append(Write(HEAD, after, replaces=version or None))
+            (outcome,) = await self._backend.commit([changes])
+            if outcome is not None:
+                raise Unavailable("feed") from outcome  # another writer: take it up again
+        self.newest = number
+
+    async def read(self, after: int, scopes: Sequence[Scope], limit: int) -> list[FeedEvent]:
+        """The next events within the scopes, in order."""
+        found = await self._backend.query(FEED, _within(after, scopes), [("_id", 1)], limit)
+        return [_event(document) for document in found]
+
+    async def count(self, after: int, scopes: Sequence[Scope]) -> int:
+        """How many events within the scopes come after a cursor."""
+        return await self._backend.count(FEED, _within(after, scopes))
+
+    async def cursor_at(self, instant: datetime) -> int:
+        """The cursor after which the events begin that happened at an instant or later."""
+        found = await self._backend.query(FEED, {"occurred_at": {"$gte": instant}}, [("_id", 1)], 1)
+        return int(found[0]["_id"]) - 1 if found else self.newest
+
+
+def _within(after: int, scopes: Sequence[Scope]) -> Document:
+    return {
+        "_id": {"$gt": after},
+        "$or": [
+            {
+                "type": {"$in": sorted(scope.event_types)},
+                "lineage": {"$in": sorted(str(region) for region in scope.regions)},
+            }
+            for scope in scopes
+        ],
+    }
+
+
+def _event(document: Document) -> FeedEvent:
+    return FeedEvent(
+        cursor=document["_id"],
+        event_id=document["event_id"],
+        type=document["type"],
+        source=document["source"],
+        subject=document["subject"],
+        occurred_at=document["occurred_at"],
+        regions=tuple(RegionCode.parse(code) for code in document["regions"]),
+        payload=bytes(document["payload"]),
+        traceparent=document["traceparent"],
+    )

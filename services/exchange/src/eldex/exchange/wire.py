@@ -1,0 +1,81 @@
+"""Between the contract's messages and the exchange's nouns; nothing else knows both."""
+
+from __future__ import annotations
+
+from typing import Never
+
+from google.protobuf.message import Message
+
+from eldex.api.exchange.v1 import agreement_pb2 as pb
+from eldex.common.dates import day, optional_day, proto_day, proto_instant
+from eldex.common.identifiers import RegionCode
+from eldex.exchange import domain
+from eldex.exchange.store.feed import FeedEvent
+
+
+def agreement_in(message: pb.Agreement) -> domain.Agreement:
+    """Read an agreement of a request."""
+    return domain.Agreement(
+        key=message.agreement_key,
+        subsystem=message.subsystem,
+        methods=list(message.methods),
+        purposes=list(message.purposes),
+        legal_basis=message.legal_basis,
+        valid_from=day(message.valid_from, "agreement.valid_from"),
+        valid_to=optional_day(message.valid_to, "agreement.valid_to"),
+        event_types=list(message.event_types),
+        region_codes=[RegionCode.parse(code) for code in message.region_codes],
+    )
+
+
+def agreement(found: domain.Agreement) -> pb.Agreement:
+    """An agreement as replies show it."""
+    return pb.Agreement(
+        agreement_key=found.key,
+        subsystem=found.subsystem,
+        methods=found.methods,
+        purposes=found.purposes,
+        legal_basis=found.legal_basis,
+        valid_from=proto_day(found.valid_from),
+        valid_to=proto_day(found.valid_to),
+        event_types=found.event_types,
+        region_codes=[str(code) for code in found.region_codes],
+        etag=found.etag,
+    )
+
+
+def subscription(
+    found: domain.Subscription, lag_events: int, lag_seconds: float, connected: bool
+) -> pb.Subscription:
+    """A subscription as replies show it."""
+    return pb.Subscription(
+        subsystem=found.subsystem,
+        subscription_name=found.name,
+        event_types=found.event_types,
+        region_codes=[str(code) for code in found.region_codes],
+        acknowledged_cursor=found.acknowledged,
+        lag_events=lag_events,
+        lag_seconds=lag_seconds,
+        seen_at=proto_instant(found.seen_at),
+        connected=connected,
+    )
+
+
+def delivered(event: FeedEvent) -> pb.DeliveredEvent:
+    """An event as a subscriber gets it."""
+    return pb.DeliveredEvent(
+        cursor=event.cursor,
+        event_id=event.event_id,
+        event_type=event.type,
+        source=event.source,
+        subject=event.subject,
+        occurred_at=proto_instant(event.occurred_at),
+        region_codes=[str(code) for code in event.regions],
+        payload=event.payload,
+        traceparent=event.traceparent,
+    )
+
+
+def event(fact: Never) -> Message:
+    """The exchange publishes no events of its own yet."""
+    raise AssertionError(fact)
