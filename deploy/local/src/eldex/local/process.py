@@ -22,7 +22,7 @@ _LOG_LIMIT_BYTES: Final = 32 * 1024 * 1024
 """A log larger than this is set aside (one generation) when its part starts."""
 
 _POLL_S: Final = 0.05
-_RESTART_DELAYS_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+RESTART_DELAYS_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_S: Final = 30.0
 """A part that ran this long has recovered: its next death is answered quickly again."""
 
@@ -59,6 +59,7 @@ class Process:
         env: Mapping[str, str] | None = None,
         ready_timeout_s: float = 60.0,
         stop_timeout_s: float = 20.0,
+        restart_delays_s: Sequence[float] = RESTART_DELAYS_S,
     ) -> None:
         """Describe the part; nothing is started. `env` is the child's whole environment."""
         self.name = name
@@ -72,6 +73,8 @@ class Process:
         self._ready = ready
         self._ready_timeout_s = ready_timeout_s
         self._stop_timeout_s = stop_timeout_s
+        self.restart_delays_s = restart_delays_s
+        """How long the watcher waits before the first, second, … start again in a row."""
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         self._watcher: asyncio.Task[None] | None = None
@@ -226,7 +229,8 @@ class Process:
             await _exit_of(self._child)
             self._enter(State.DEAD)
             deaths = 1 if time.monotonic() - began > _STEADY_S else deaths + 1
-            await asyncio.sleep(_RESTART_DELAYS_S[min(deaths, len(_RESTART_DELAYS_S)) - 1])
+            delays = self.restart_delays_s
+            await asyncio.sleep(delays[min(deaths, len(delays)) - 1])
             self.restarts += 1
             try:
                 self._spawn()

@@ -41,6 +41,7 @@ MEMBERS: Final = (
     "market-regulation/supervision",
     "finance/payments",
     "partner-500100/elder-care",
+    "operations/watch",
 )
 """Member and subsystem of every caller of the exchange that gets a certificate: the departments, and
 a partner city."""

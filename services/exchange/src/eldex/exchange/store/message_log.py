@@ -198,7 +198,12 @@ class MessageLog:
     async def search(
         self, where: Document, *, size: int, before: int | None
     ) -> tuple[list[pb.LoggedCall], int | None]:
-        """Entries that match, newest first, and where the next page begins."""
+        """Entries that match, newest first, and where the next page begins.
+
+        What was written before the search began is found by it, unless the database is away.
+        """
+        if self._indexer is not None and not self._indexer.done():
+            await asyncio.wait([self._indexer], timeout=2.0)
         if before is not None:
             where = {**where, "_id": {"$lt": before}}
         found = await self._backend.query(CALLS, where, [("_id", -1)], size + 1)

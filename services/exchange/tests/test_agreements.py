@@ -1,0 +1,117 @@
+"""Agreements: nothing is allowed that none in force allows, and a refusal says what is missing."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from eldex.common.identifiers import RegionCode
+from eldex.exchange.domain import (
+    Agreement,
+    NoAgreement,
+    PurposeMissing,
+    decide_call,
+    decide_events,
+)
+
+TODAY = date(2026, 11, 22)
+REGISTRY = "/eldex.api.registry.v1.RegistryService"
+POLICE = "member/police/household-registration"
+PARTNER = "member/partner-500100/elder-care"
+DECEASED = "eldex.api.registry.v1.ResidentDeceased"
+
+
+def agreement(**changes: object) -> Agreement:
+    facts: dict[str, object] = {
+        "key": "police-registry",
+        "subsystem": POLICE,
+        "methods": [f"{REGISTRY}/*"],
+        "purposes": ["residence-registration"],
+        "legal_basis": "户口登记条例 第三条",
+        "valid_from": date(2026, 1, 1),
+        "version": 1,
+    }
+    return Agreement(**(facts | changes))  # type: ignore[arg-type]
+
+
+def decide(*agreements: Agreement, purpose: str = "residence-registration") -> Agreement:
+    return decide_call(agreements, POLICE, f"{REGISTRY}/MoveResident", purpose, TODAY)
+
+
+def test_a_call_within_an_agreement_names_the_agreement_that_allows_it() -> None:
+    other = agreement(key="other", subsystem="member/health/assessment")
+    assert decide(other, agreement()).key == "police-registry"
+
+
+def test_without_any_agreement_nothing_is_allowed() -> None:
+    with pytest.raises(NoAgreement, match="no agreement covers this call"):
+        decide()
+    with pytest.raises(NoAgreement, match="no agreement covers this call"):
+        decide(agreement(methods=[f"{REGISTRY}/GetResident"]))
+
+
+def test_another_purpose_is_another_right() -> None:
+    with pytest.raises(NoAgreement, match="not for the purpose marketing"):
+        decide(agreement(), purpose="marketing")
+    with pytest.raises(PurposeMissing):
+        decide(agreement(), purpose="")
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "allowed"),
+    [
+        (date(2026, 11, 22), None, True),
+        (date(2026, 11, 23), None, False),
+        (date(2026, 1, 1), date(2026, 11, 22), False),
+        (date(2026, 1, 1), date(2026, 11, 23), True),
+    ],
+)
+def test_an_agreement_holds_from_its_first_day_until_before_its_last(
+    valid_from: date, valid_to: date | None, allowed: bool
+) -> None:
+    dated = agreement(valid_from=valid_from, valid_to=valid_to)
+    if allowed:
+        assert decide(dated) is dated
+    else:
+        with pytest.raises(NoAgreement, match="police-registry is not in force"):
+            decide(dated)
+
+
+def partnership() -> Agreement:
+    return agreement(
+        key="partner",
+        subsystem=PARTNER,
+        methods=[],
+        event_types=[DECEASED],
+        region_codes=[RegionCode("50")],
+    )
+
+
+def regions(*codes: str) -> list[RegionCode]:
+    return [RegionCode.parse(code) for code in codes]
+
+
+def test_a_partner_may_have_the_events_of_its_divisions_and_all_below_them() -> None:
+    (scope,) = decide_events([partnership()], PARTNER, [], [], TODAY)
+    assert scope.permits(DECEASED, regions("511702", "500101"))
+    assert not scope.permits(DECEASED, regions("511702"))
+    assert not scope.permits("eldex.api.registry.v1.ResidentRegistered", regions("500101"))
+
+
+def test_what_a_partner_wants_narrows_its_right_and_never_widens_it() -> None:
+    (scope,) = decide_events([partnership()], PARTNER, [DECEASED], regions("500101"), TODAY)
+    assert scope.permits(DECEASED, regions("500101001"))
+    assert not scope.permits(DECEASED, regions("500102"))
+    with pytest.raises(NoAgreement):
+        decide_events([partnership()], PARTNER, [], regions("511702"), TODAY)
+    wanted = [DECEASED, "eldex.api.subsidies.v1.EntitlementGranted"]
+    with pytest.raises(NoAgreement, match="EntitlementGranted"):
+        decide_events([partnership()], PARTNER, wanted, [], TODAY)
+
+
+def test_an_agreement_that_ended_ends_the_delivery() -> None:
+    ended = partnership()
+    ended.valid_to = TODAY
+    with pytest.raises(NoAgreement):
+        decide_events([ended], PARTNER, [], [], TODAY)

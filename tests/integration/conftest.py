@@ -1,0 +1,53 @@
+"""One city for all stories: real mongod, real Kafka, every service a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from eldex.common.identifiers import check_character
+from eldex.local.field import Field, field_of
+from eldex.local.stack import Settings, Stack
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The city lives on one loop for the whole run, and so do the stories."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("asyncio") is not None:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A city that is up."""
+    root = tmp_path_factory.mktemp("city")
+    async with Stack(Settings.for_tests(root)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def field(stack: Stack) -> AsyncIterator[Field]:
+    """Its departments, and the watcher of its events."""
+    async with field_of(stack) as people:
+        yield people
+
+
+_serials = itertools.count(1)
+
+
+@pytest.fixture
+def new_number() -> Callable[[str], str]:
+    """Fictional identity numbers by birth date (YYYYMMDD): code 511790 was never given out."""
+
+    def make(born_on: str) -> str:
+        serial = next(_serials)
+        body = f"511790{born_on}{serial % 1000:03d}"
+        return body + check_character(body)
+
+    return make

@@ -1,0 +1,271 @@
+"""Parts die by `kill -9` while commands flow: what was accepted happens everywhere, once.
+
+The oracle is the ledger of what clients were told. Afterwards every accepted registration and death
+must have had its effect in every department exactly once; nothing may be lost, doubled or half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from google.type.date_pb2 import Date
+
+from eldex.api.registry.v1 import registry_service_pb2 as pb
+from eldex.api.registry.v1 import resident_events_pb2 as events_pb
+from eldex.api.registry.v1 import resident_pb2
+from eldex.api.subsidies.v1 import entitlement_events_pb2 as subsidies_pb
+from eldex.common.steps import Step
+from eldex.local.field import Department, Field, Refused, field_of
+from eldex.local.process import Process
+from eldex.local.stack import Settings, Stack
+
+AGAIN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+}
+ANYWHERE = ("registry", "subsidies", "exchange", "mongod", "kafka")
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("registry", "before-commit"),
+    ("registry", "between-commit-and-publish"),
+    ("registry", "between-publish-and-mark"),
+    ("subsidies", "before-commit"),
+    ("subsidies", "between-apply-and-offset"),
+    ("subsidies", "between-commit-and-publish"),
+    ("exchange", "between-apply-and-offset"),
+)
+OLD_AGE = "old-age-allowance"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fragile(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A city of its own, whose parts are started again when they die."""
+    stack = Stack(Settings.for_tests(tmp_path, ELDEX_TRACE_RATIO="0"))
+    for part in stack.parts.values():
+        part.restart_delays_s = (0.05,)
+    await stack.up(watch=True)
+    try:
+        yield stack
+    finally:
+        await stack.down()
+
+
+@dataclass
+class Ledger:
+    """What clients were told."""
+
+    registered: list[str] = dataclass_field(default_factory=list)
+    deceased: list[str] = dataclass_field(default_factory=list)
+    repeats: int = 0
+
+
+class Traffic:
+    """Clients that register elders and, of some, the death; each repeats until it is answered."""
+
+    def __init__(
+        self, police: Department, new_number: Callable[[str], str], rng: random.Random
+    ) -> None:
+        self.ledger, self.running = Ledger(), True
+        self._police, self._new_number, self._rng = police, new_number, rng
+
+    async def client(self) -> None:
+        while self.running:
+            number = self._new_number(f"19{self._rng.randint(30, 45)}0{self._rng.randint(1, 9)}15")
+            reply = await self._insist(
+                "RegistryService/RegisterResident",
+                pb.RegisterResidentRequest(
+                    request_id=str(uuid.uuid4()),
+                    document=resident_pb2.PersonDocument(
+                        kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=number
+                    ),
+                    name="李桂芳",
+                    region_code="511702001",
+                    resident_since=Date(year=2020, month=1, day=1),
+                ),
+            )
+            key = reply.resident.resident_key
+            self.ledger.registered.append(key)
+            if self._rng.random() < 0.5:
+                await self._insist(
+                    "RegistryService/RegisterDeath",
+                    pb.RegisterDeathRequest(
+                        request_id=str(uuid.uuid4()),
+                        resident_key=key,
+                        died_on=Date(year=2026, month=11, day=1),
+                        evidence="居民死亡医学证明书（虚构）",
+                    ),
+                    purpose="death-registration",
+                )
+                self.ledger.deceased.append(key)
+
+    async def _insist(
+        self,
+        method: str,
+        request: pb.RegisterResidentRequest | pb.RegisterDeathRequest,
+        purpose: str = "",
+    ) -> Any:
+        while True:
+            try:
+                told = await self._police.ask(
+                    method, request, timeout_seconds=15.0, purpose=purpose
+                )
+            except Refused as refused:
+                if refused.code not in AGAIN:
+                    raise
+                self.ledger.repeats += 1
+                await asyncio.sleep(self._rng.uniform(0.05, 0.2))
+            else:
+                return told.reply
+
+
+class Deaths:
+    """Kills parts, at random or at named steps, and waits until each is back."""
+
+    def __init__(self, stack: Stack, rng: random.Random, folder: Path) -> None:
+        self._stack, self._rng, self._folder = stack, rng, folder
+        self.count: Counter[str] = Counter()
+
+    async def at_random(self, name: str) -> None:
+        await asyncio.sleep(self._rng.uniform(0.02, 0.3))
+        part = self._stack.parts[name]
+        await part.kill()
+        await part.wait_ready()
+        self.count[name] += 1
+
+    async def at_step(self, name: str, step: Step) -> None:
+        part = self._stack.parts[name]
+        done = self._folder / f"{name}-{step}-{uuid.uuid4()}"
+        part.env["ELDEX_KILL_AT"] = f"{step}:{self._rng.randint(1, 6)}:{done}"
+        restarts = part.restarts
+        await part.kill()
+        await self._restarted(part, restarts + 2)
+        assert done.exists(), f"{name} did not die {step}"
+        del part.env["ELDEX_KILL_AT"]
+        self.count[f"{name} {step}"] += 1
+
+    async def _restarted(self, part: Process, times: int) -> None:
+        changed = asyncio.Event()
+        part.on_change = changed.set
+        try:
+            async with asyncio.timeout(60):
+                while part.restarts < times or part.pid is None:
+                    await changed.wait()
+                    changed.clear()
+        finally:
+            part.on_change = lambda: None
+        await part.wait_ready()
+
+
+async def settle(field: Field, ledger: Ledger) -> None:
+    """Wait until every effect that the ledger promises has been seen."""
+    watcher = field.watcher
+
+    def all_told() -> bool:
+        registered = {s.message.resident_key for s in watcher.of(events_pb.ResidentRegistered)}
+        granted = {s.message.resident_key for s in watcher.of(subsidies_pb.EntitlementGranted)}
+        ended = {s.message.resident_key for s in watcher.of(subsidies_pb.EntitlementEnded)}
+        return (
+            registered >= set(ledger.registered)
+            and granted >= set(ledger.registered)
+            and ended >= set(ledger.deceased)
+        )
+
+    await watcher.until_true(all_told, "the effects of all accepted commands", 120)
+
+
+async def rewatch(stack: Stack, ledger: Ledger) -> dict[str, Counter[str]]:
+    """Everything that was ever told, read again from the beginning by a new watcher."""
+    async with field_of(stack) as field:
+        await settle(field, ledger)
+        kinds = {
+            "registered": events_pb.ResidentRegistered,
+            "deceased": events_pb.ResidentDeceased,
+            "granted": subsidies_pb.EntitlementGranted,
+            "ended": subsidies_pb.EntitlementEnded,
+        }
+        return {
+            name: Counter(
+                s.message.resident_key
+                for s in field.watcher.of(kind)
+                if getattr(s.message, "scheme_code", OLD_AGE) == OLD_AGE
+            )
+            for name, kind in kinds.items()
+        }
+
+
+async def story(
+    stack: Stack, new_number: Callable[[str], str], folder: Path, kills: int, seed: int
+) -> tuple[Ledger, Counter[str]]:
+    rng = random.Random(seed)
+    async with field_of(stack) as field:
+        traffic = Traffic(field["police"], new_number, rng)
+        clients = [asyncio.create_task(traffic.client()) for _ in range(6)]
+        deaths = Deaths(stack, rng, folder)
+        try:
+            for number in range(kills):
+                if number % 3 == 2:
+                    await deaths.at_step(*STEPS[number // 3 % len(STEPS)])
+                else:
+                    await deaths.at_random(rng.choice(ANYWHERE))
+                for client in clients:
+                    if client.done():
+                        client.result()
+        finally:
+            traffic.running = False
+            await asyncio.wait_for(asyncio.gather(*clients), 60)
+    return traffic.ledger, deaths.count
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(420)
+async def test_thirty_deaths_lose_nothing_and_double_nothing(
+    fragile: Stack, new_number: Callable[[str], str], tmp_path: Path
+) -> None:
+    ledger, deaths = await story(fragile, new_number, tmp_path, kills=30, seed=20261122)
+    told = await rewatch(fragile, ledger)
+    report(ledger, deaths)
+    check(ledger, told)
+
+
+@pytest.mark.kills
+@pytest.mark.exhaustive
+@pytest.mark.timeout(0)
+async def test_a_thousand_deaths_lose_nothing_and_double_nothing(
+    fragile: Stack, new_number: Callable[[str], str], tmp_path: Path
+) -> None:
+    kills = int(os.environ.get("ELDEX_TEST_KILLS", "1000"))
+    ledger, deaths = await story(fragile, new_number, tmp_path, kills=kills, seed=1)
+    told = await rewatch(fragile, ledger)
+    report(ledger, deaths)
+    check(ledger, told)
+
+
+def check(ledger: Ledger, told: dict[str, Counter[str]]) -> None:
+    assert set(told["registered"]) == set(ledger.registered)
+    assert set(told["deceased"]) == set(ledger.deceased)
+    assert set(told["granted"]) == set(ledger.registered)
+    assert set(told["ended"]) == set(ledger.deceased)
+    for kind, counts in told.items():
+        doubled = {key: n for key, n in counts.items() if n > 1}
+        assert not doubled, f"{kind} more than once: {doubled}"
+
+
+def report(ledger: Ledger, deaths: Counter[str]) -> None:
+    print(  # noqa: T201 - the figure of the run
+        f"\n{sum(deaths.values())} deaths ({dict(deaths)}), {len(ledger.registered)} registered, "
+        f"{len(ledger.deceased)} deceased, {ledger.repeats} repeats"
+    )

@@ -1,0 +1,140 @@
+"""A partner city that was away takes over what happened meanwhile, in order, once."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+
+from google.type.date_pb2 import Date
+
+from eldex.api.exchange.v1 import agreement_pb2
+from eldex.api.exchange.v1 import exchange_service_pb2 as exchange_pb
+from eldex.api.registry.v1 import registry_service_pb2 as pb
+from eldex.api.registry.v1 import resident_events_pb2 as events_pb
+from eldex.api.registry.v1 import resident_pb2
+from eldex.local.field import Field, Refused
+
+ELDERS = 500
+MOVED = "eldex.api.registry.v1.ResidentMoved"
+DECEASED = "eldex.api.registry.v1.ResidentDeceased"
+
+
+async def one_life(field: Field, number: str, limit: asyncio.Semaphore) -> str:
+    """An elder whose household registration is in the partner city moves here and dies."""
+    async with limit:
+        entered = await field["police"].ask(
+            "RegistryService/RegisterResident",
+            pb.RegisterResidentRequest(
+                document=resident_pb2.PersonDocument(
+                    kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=number
+                ),
+                name="陈玉珍",
+                region_code="511702001",
+                hukou_region_code="500101",
+                resident_since=Date(year=2020, month=1, day=1),
+            ),
+        )
+        key: str = entered.reply.resident.resident_key
+        await field["police"].ask(
+            "RegistryService/MoveResident",
+            pb.MoveResidentRequest(
+                resident_key=key, region_code="511723", moved_on=Date(year=2026, month=3, day=1)
+            ),
+        )
+        await field["police"].ask(
+            "RegistryService/RegisterDeath",
+            pb.RegisterDeathRequest(
+                resident_key=key,
+                died_on=Date(year=2026, month=11, day=1),
+                evidence="居民死亡医学证明书（虚构）",
+            ),
+        )
+    return key
+
+
+async def take(
+    field: Field, name: str, keys: set[str], stop_after: int
+) -> list[agreement_pb2.DeliveredEvent]:
+    """Follow a subscription until so many events about these people have come."""
+    taken: list[agreement_pb2.DeliveredEvent] = []
+    async with asyncio.timeout(60):
+        async for event in field["partner"].events(name):
+            if event.subject in keys and event.event_type in {MOVED, DECEASED}:
+                taken.append(event)
+            if len(taken) == stop_after:
+                break
+    return taken
+
+
+async def acknowledge(field: Field, name: str, cursor: int) -> None:
+    request = exchange_pb.AcknowledgeEventsRequest(
+        request_id=str(uuid.uuid4()), subscription_name=name, cursor=cursor
+    )
+    await field["partner"].ask("ExchangeService/AcknowledgeEvents", request)
+
+
+async def test_a_partner_away_for_a_thousand_events_catches_up_in_order_without_gap_or_repeat(
+    field: Field, new_number: Callable[[str], str]
+) -> None:
+    limit = asyncio.Semaphore(32)
+    lives = [one_life(field, new_number("19440101"), limit) for _ in range(ELDERS)]
+    keys = set(await asyncio.gather(*lives))
+
+    name = f"away-{uuid.uuid4().hex[:8]}"
+    first = await take(field, name, keys, stop_after=400)
+    await acknowledge(field, name, first[-1].cursor)
+    rest = await take(field, name, keys, stop_after=2 * ELDERS - 400)
+
+    events = first + rest
+    assert len({event.event_id for event in events}) == 2 * ELDERS
+    assert [event.cursor for event in events] == sorted(event.cursor for event in events)
+    by_person = defaultdict(list)
+    for event in events:
+        by_person[event.subject].append(event.event_type)
+    assert all(told == [MOVED, DECEASED] for told in by_person.values())
+    assert set(by_person) == keys
+
+
+async def test_a_partner_gets_what_its_agreement_names_and_nothing_else(
+    field: Field, new_number: Callable[[str], str]
+) -> None:
+    ours = await field["police"].ask(
+        "RegistryService/RegisterResident",
+        pb.RegisterResidentRequest(
+            document=resident_pb2.PersonDocument(
+                kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD,
+                number=new_number("19440202"),
+            ),
+            name="周淑华",
+            region_code="511702001",
+        ),
+    )
+    key = ours.reply.resident.resident_key
+    theirs = await one_life(field, new_number("19440303"), asyncio.Semaphore(1))
+    await field["police"].ask(
+        "RegistryService/RegisterDeath",
+        pb.RegisterDeathRequest(
+            resident_key=key,
+            died_on=Date(year=2026, month=11, day=2),
+            evidence="居民死亡医学证明书（虚构）",
+        ),
+    )
+    await field.watcher.until(events_pb.ResidentDeceased, resident_key=key)
+    await field.partner.until(events_pb.ResidentDeceased, resident_key=theirs)
+    about_ours = [s for s in field.partner.seen if s.delivered.subject == key]
+    assert about_ours == []
+    kinds = {s.delivered.event_type for s in field.partner.seen}
+    assert "eldex.api.registry.v1.ResidentRegistered" not in kinds
+
+
+async def test_asking_for_events_beyond_the_agreement_is_refused(field: Field) -> None:
+    refused = None
+    request = exchange_pb.AcknowledgeEventsRequest(subscription_name="x", cursor=10**12)
+    try:
+        await field["partner"].ask("ExchangeService/AcknowledgeEvents", request)
+    except Refused as error:
+        refused = error
+    assert refused is not None
+    assert refused.reason == "CURSOR_UNKNOWN"
