@@ -1,0 +1,1 @@
+"""The nouns and rules of institutions, one file each; they know nobody."""

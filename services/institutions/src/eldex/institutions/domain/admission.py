@@ -1,0 +1,131 @@
+"""Admissions (入住): who has which bed from when to when, and what is known of the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from eldex.common.aggregate import Aggregate
+from eldex.common.errors import DomainError, Kind
+from eldex.common.identifiers import RegionCode
+from eldex.institutions.domain.days import not_before
+from eldex.institutions.domain.events import BedClass, ReleaseCause
+
+
+class AlreadyAdmitted(DomainError):
+    """The person has a bed; two at once would be paid for twice."""
+
+    kind, reason = Kind.CONFLICT, "ALREADY_ADMITTED"
+    zh = "居民 {resident_key} 已有床位（{admission_key}）：请先办理出院或转床"
+    en = "resident {resident_key} has a bed already ({admission_key}): discharge or transfer first"
+
+
+class ResidentIsDeceased(DomainError):
+    """Nobody is admitted after death."""
+
+    kind, reason = Kind.CONFLICT, "RESIDENT_DECEASED"
+    zh = "居民 {resident_key} 已登记死亡，不能办理入住"
+    en = "resident {resident_key} is registered as deceased and cannot be admitted"
+
+
+class AdmissionEnded(DomainError):
+    """The admission is over."""
+
+    kind, reason = Kind.CONFLICT, "ADMISSION_ENDED"
+    zh = "该入住已于 {ended_on} 结束"
+    en = "the admission ended on {ended_on}"
+
+
+def is_residential(bed_class: BedClass) -> bool:
+    """Whether one such bed is all a person can have; day places are the exception."""
+    return bed_class is not BedClass.DAY
+
+
+@dataclass(kw_only=True)
+class Admission(Aggregate):
+    """A person has one bed: `admitted_on` ≤ day < `ended_on`. Another bed is another admission."""
+
+    institution_key: str
+    bed_key: str
+    bed_class: BedClass
+    region_code: RegionCode
+    resident_key: str
+    admitted_on: date
+    agreement_number: str = ""
+    ended_on: date | None = None
+    cause: ReleaseCause | None = None
+    note: str = ""
+    previous_key: str = ""
+    """The admission it continues after a transfer."""
+    carried_from: list[str] = field(default_factory=list)
+    """Merged records under which it stood before, oldest first."""
+
+    def end(self, day: date, cause: ReleaseCause, note: str = "") -> None:
+        """End it; the day is the first without the bed."""
+        if self.ended_on is not None:
+            raise AdmissionEnded(ended_on=self.ended_on)
+        not_before(day, self.admitted_on, "入住之日", "the admission")
+        self.ended_on, self.cause, self.note = day, cause, note
+
+    def carry_over(self, path: list[str]) -> None:
+        """Stand for the record that survives a merge; `path` leads to it."""
+        for key in path:
+            self.carried_from.append(self.resident_key)
+            self.resident_key = key
+
+    def give_back(self, resident_key: str) -> bool:
+        """Stand again for a record whose merge was wrong; False if it never stood for it."""
+        if resident_key not in self.carried_from:
+            return False
+        self.carried_from = self.carried_from[: self.carried_from.index(resident_key)]
+        self.resident_key = resident_key
+        return True
+
+
+@dataclass(kw_only=True)
+class Person(Aggregate):
+    """What is known here of a resident: open admissions, death, merges. The key is the registry's.
+
+    There is one document for a person and one place in it for a bed for the night, written with
+    each admission: neither a second bed nor a death told at the same moment can slip by. A resident
+    the registry has not told of is taken as it is: facts of other departments come in any order.
+    """
+
+    died_on: date | None = None
+    survivor_key: str = ""
+    merged_keys: list[str] = field(default_factory=list)
+    """Records merged directly into this one."""
+    night_admission: str = ""
+    """The open admission to a bed for the night, or to a childcare place."""
+    day_admissions: list[str] = field(default_factory=list)
+    """Open admissions to day places."""
+
+    @property
+    def admission_keys(self) -> list[str]:
+        """All open admissions."""
+        return [*filter(None, [self.night_admission]), *self.day_admissions]
+
+    def enter(self, admission_key: str, bed_class: BedClass) -> None:
+        """Have a bed; at most one at a time, day places aside."""
+        if self.died_on is not None:
+            raise ResidentIsDeceased(resident_key=self.key)
+        if not is_residential(bed_class):
+            self.day_admissions.append(admission_key)
+        elif self.night_admission:
+            raise AlreadyAdmitted(resident_key=self.key, admission_key=self.night_admission)
+        else:
+            self.night_admission = admission_key
+
+    def leave(self, admission_key: str) -> None:
+        """Have it no more."""
+        if self.night_admission == admission_key:
+            self.night_admission = ""
+        self.day_admissions = [key for key in self.day_admissions if key != admission_key]
+
+    def hand_over(self, admission: Admission, to: Person) -> None:
+        """Let another record of the same person have it."""
+        self.leave(admission.key)
+        if is_residential(admission.bed_class):
+            to.night_admission = admission.key
+        else:
+            to.day_admissions.append(admission.key)

@@ -1,0 +1,1 @@
+"""What institutions are asked to do, one file for each part of the field."""

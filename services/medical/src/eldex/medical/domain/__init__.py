@@ -1,0 +1,1 @@
+"""The nouns of medical insurance and their rules; they know nobody."""

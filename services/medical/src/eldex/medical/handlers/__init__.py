@@ -1,0 +1,1 @@
+"""The verbs of medical insurance, and the ports they need."""
