@@ -194,13 +194,14 @@ async def test_bad_input_gets_a_documented_error_and_leaves_nothing_behind(field
         ours = [(b.method, b.what, code) for b, code, _ in answers if code not in DOCUMENTED]
         assert not ours, f"{len(ours)} of {len(requests)}: {ours[:20]}"
 
-        refused = [bad for bad, code, _ in answers if code is not grpc.StatusCode.OK]
-        assert len(refused) > len(requests) // 2
+        # What is malformed stays so; "not found" may be found once a neighbour has been entered.
+        refused = [bad for bad, code, _ in answers if code is grpc.StatusCode.INVALID_ARGUMENT]
+        assert len(refused) > len(requests) // 3
         before = await fingerprints(field.stack)
         again = await doors.try_all(refused)
         after = await fingerprints(field.stack)
-        still_refused = [bad for bad, code, _ in again if code is grpc.StatusCode.OK]
-        assert not still_refused
+        accepted = [b for b, code, _ in again if code is not grpc.StatusCode.INVALID_ARGUMENT]
+        assert not accepted
         assert after == before
     finally:
         await doors.close()

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import subprocess
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -132,9 +133,14 @@ def _print_addresses(stack: Stack) -> None:
 
 
 def main() -> None:
-    """Run a command; what goes wrong for a known reason is said in words, with exit code 1."""
+    """Run a command."""
+    guarded(app)
+
+
+def guarded(command: Callable[[], object]) -> None:
+    """Run it; what goes wrong for a known reason is said in words, with exit code 1."""
     try:
-        app()
+        command()
     except (PartFailed, BadSetting) as error:
         _err.print(f"eldex: {error}", markup=False)
         raise SystemExit(1) from None

@@ -19,6 +19,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
+from eldex.common.contract import load_contract
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.status import DETAILS_KEY, reason_of
 from eldex.local.stack import Stack
@@ -155,6 +156,14 @@ class Watcher:
         self._task = asyncio.create_task(self._watch(after_cursor))
 
     async def _watch(self, after_cursor: int | None) -> None:
+        try:
+            await self._follow(after_cursor)
+        finally:
+            async with self._more:
+                self._more.notify_all()
+
+    async def _follow(self, after_cursor: int | None) -> None:
+        load_contract()
         pool = descriptor_pool.Default()
         async for delivered in self._department.events(self._name, after_cursor=after_cursor):
             kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(delivered.event_type))
@@ -189,11 +198,17 @@ class Watcher:
         self, holds: Callable[[], bool], what: str, timeout_seconds: float = 20.0
     ) -> None:
         """Wait until something holds of what was seen; raises `TimeoutError` that says what."""
+
+        def holds_or_broke() -> bool:
+            return holds() or self._task is None or self._task.done()
+
         try:
             async with asyncio.timeout(timeout_seconds), self._more:
-                await self._more.wait_for(holds)
+                await self._more.wait_for(holds_or_broke)
         except TimeoutError:
             raise TimeoutError(f"not seen within {timeout_seconds} s: {what}") from None
+        if not holds() and self._task is not None:
+            self._task.result()  # the stream broke: say so, not that the event did not come
 
     async def stop(self) -> None:
         """End watching."""

@@ -36,8 +36,18 @@ def proto_day(value: date | None) -> Date | None:
 
 
 def instant(value: Timestamp) -> datetime:
-    """An instant of a request, aware, in UTC."""
-    return value.ToDatetime(tzinfo=UTC)
+    """An instant of a request, aware, in UTC; raises `InvalidRequest` if the calendar has no such."""
+    try:
+        return value.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(
+            Violation(
+                "instant",
+                "不是 0001 年至 9999 年之间的有效时间",
+                "is not an instant between the years 0001 and 9999",
+                "INSTANT_INVALID",
+            )
+        ) from None
 
 
 def proto_instant(value: datetime | None) -> Timestamp | None:

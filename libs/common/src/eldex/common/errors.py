@@ -74,6 +74,10 @@ class Violation:
         return self.zh if language == "zh" else self.en
 
 
+class CannotStart(Exception):
+    """What a process needs at its start is missing or wrong; the text says what to do about it."""
+
+
 class InvalidRequest(DomainError):
     """The request itself is malformed; `violations` says field by field what to mend."""
 

@@ -16,6 +16,7 @@ from eldex.common import metrics, telemetry
 from eldex.common.errors import DomainError, InvalidRequest, NotFound, Unavailable, Violation
 from eldex.common.kafka import Record
 from eldex.common.logs import logger
+from eldex.common.privacy import masked
 from eldex.common.store import (
     DEAD_LETTERS,
     OUTBOX,
@@ -155,7 +156,7 @@ class Inbox(Generic[S]):
             "headers": dict(record.headers),
             "payload": record.value,
             "reason": error.reason,
-            "detail": error.message("en"),
+            "detail": masked(error.message("en")),
             "set_aside_at": now,
             "replayed_at": None,
             "trace_id": telemetry.trace_id(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -37,6 +37,9 @@ from eldex.common.logs import logger
 _MOST_PER_POLL: Final = 500
 _MOST_WAITING: Final = 2_000
 """Records of one partition held in memory before its fetching pauses."""
+_DEFECT: Final = "DEFECT"
+_ANSWER_SECONDS: Final = 30
+_TELL_AGAIN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,23 @@ class Record:
     offset: int = -1
     written_at: float = 0.0
     """Unix time in seconds."""
+
+
+class _Troubles:
+    """Tells what the driver complains of, not each of its many tries to reach a broker that is away."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        name, now = error.name(), time.monotonic()
+        if now - self._told.get(name, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
+            self._told[name] = now
+            logger().warning("kafka_troubled", reason=name)
+
+
+_QUIET: Final = {"log_level": 0, "reconnect.backoff.max.ms": 1_000}
+"""The driver would write lines of its own to standard error; its errors come to `_Troubles`."""
 
 
 class Producer:
@@ -71,7 +91,8 @@ class Producer:
                 "linger.ms": 0,
                 "queue.buffering.max.messages": 100_000,
                 "compression.type": "lz4",
-                "reconnect.backoff.max.ms": 1_000,
+                "error_cb": _Troubles(),
+                **_QUIET,
             }
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
@@ -145,6 +166,7 @@ class Consumer:
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], apply: Apply) -> None:
         self._topics, self._apply, self.group = list(topics), apply, group
+        self._troubles = _Troubles()
         self._consumer = _Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -155,12 +177,14 @@ class Consumer:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 20,
                 "fetch.queue.backoff.ms": 5,
-                "reconnect.backoff.max.ms": 1_000,
                 "queued.min.messages": 5_000,
+                "error_cb": self._troubles,
+                **_QUIET,
             }
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._owned: set[tuple[str, int]] = set()
         self.broken: str = ""
         """Why the consumer stopped; empty while it runs."""
         self.assigned = asyncio.Event()
@@ -172,8 +196,8 @@ class Consumer:
         def revoked(_: Any, partitions: list[TopicPartition]) -> None:
             asyncio.run_coroutine_threadsafe(self._drop(partitions), loop).result(30)
 
-        def assigned(_: Any, __: list[TopicPartition]) -> None:
-            loop.call_soon_threadsafe(self.assigned.set)
+        def assigned(_: Any, partitions: list[TopicPartition]) -> None:
+            loop.call_soon_threadsafe(self._take, partitions)
 
         self._consumer.subscribe(
             self._topics, on_assign=assigned, on_revoke=revoked, on_lost=revoked
@@ -199,10 +223,12 @@ class Consumer:
         error = message.error()
         if error is not None:
             # Connection troubles are librdkafka's to mend; it goes on by itself.
-            logger().warning("kafka_troubled", reason=error.name())
+            self._troubles(error)
             return
         record = _record(message)
         place = (record.topic, record.partition)
+        if place not in self._owned:
+            return  # fetched before another member got the partition: it is theirs now
         partition = self._partitions.get(place)
         if partition is None:
             partition = self._partitions[place] = _Partition(*place)
@@ -246,19 +272,20 @@ class Consumer:
         await asyncio.gather(*(chain(records) for records in by_key.values()))
 
     async def _insist(self, partition: _Partition, record: Record) -> None:
-        pause = 0.05
+        pause, held = 0.05, False
         while True:
             try:
                 await self._apply(record)
-            except DomainError as error:
-                if not error.kind.retryable:
-                    raise
-                partition.held_because = error.reason
-            except Exception as error:  # noqa: BLE001 - a defect: the partition stops, loudly
-                self._stop(partition, record, error)
-                await asyncio.Event().wait()
+            except Exception as error:  # noqa: BLE001 - retryable, or a defect: it stops, loudly
+                if isinstance(error, DomainError) and error.kind.retryable:
+                    partition.held_because, held = error.reason, True
+                else:
+                    self._stop(partition, record, error)
+                    await asyncio.Event().wait()
             else:
-                partition.held_because = ""
+                # Only who held it lets it go: another key of the partition may be stopped.
+                if held and partition.held_because != _DEFECT:
+                    partition.held_because = ""
                 return
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             pause = min(pause * 2, 15.0)
@@ -268,7 +295,7 @@ class Consumer:
             f"{record.topic}/{record.partition} stopped at offset {record.offset}: "
             f"{type(error).__name__}"
         )
-        partition.held_because = "DEFECT"
+        partition.held_because = _DEFECT
         logger().error(
             "consumer_stopped",
             topic=record.topic,
@@ -277,15 +304,18 @@ class Consumer:
             exc_info=error,
         )
 
+    def _take(self, partitions: Sequence[TopicPartition]) -> None:
+        self._owned |= {(each.topic, each.partition) for each in partitions}
+        self.assigned.set()
+
     async def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         tasks = []
         for each in partitions:
+            self._owned.discard((each.topic, each.partition))
             dropped = self._partitions.pop((each.topic, each.partition), None)
             if dropped is not None and dropped.task is not None:
-                dropped.task.cancel()
                 tasks.append(dropped.task)
-        if tasks:
-            await asyncio.wait(tasks)
+        await _ended(tasks)
 
     def flows(self) -> list[FlowState]:
         """How far each partition has come, as far as it is known without asking the broker."""
@@ -302,6 +332,15 @@ class Consumer:
             metrics.lag_seconds.labels(*labels).set(age)
             metrics.partition_held.labels(*labels).set(1 if partition.held_because else 0)
         return states
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel and wait. A driver may swallow a cancellation (PyMongo has): it is asked for again."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
 
 
 def _record(message: Any) -> Record:
@@ -338,11 +377,11 @@ async def create_topics(bootstrap: str, plans: Sequence[TopicPlan]) -> list[str]
     it is; fewer partitions than planned is a warning, since adding some would break the order. How
     many copies a topic has is the broker's setting.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, **_QUIET})
 
     def run() -> list[str]:
         try:
-            present = admin.list_topics(timeout=30).topics
+            present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
         except KafkaException as error:
             raise Unavailable("Kafka") from error
         for plan in plans:

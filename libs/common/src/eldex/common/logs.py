@@ -1,7 +1,7 @@
 """One JSON line per thing that happened; no identity number ever.
 
 Event names are `noun_verbed`, values are keys, the trace ids of the current span are added. What
-looks like an identity number is masked by a processor, whoever wrote it.
+looks like an identity number is masked in the line as it leaves, whoever wrote it and however deep.
 """
 
 from __future__ import annotations
@@ -18,21 +18,28 @@ import orjson
 import structlog
 from opentelemetry import trace
 
-_IDENTITY_NUMBER = re.compile(
-    r"(?<![0-9A-Za-z])[1-9][0-9]{5}(?:18|19|20)[0-9]{2}[0-9]{6}[0-9Xx](?![0-9A-Za-z])|(?<![0-9A-Za-z.])[1-9][0-9]{14}(?![0-9A-Za-z])"
-)
+from eldex.common.privacy import masked
+
+_SUSPECT = re.compile(r"\d{6}[ -]?\d{6}")
 
 
-def masked(text: str) -> str:
-    """The text with everything that looks like an identity number taken out."""
-    return _IDENTITY_NUMBER.sub("<identity-number>", text)
+def _rendered(line: MutableMapping[str, Any], **how: Any) -> bytes:
+    """The line as JSON; wherever in it an identity number may stand, it is looked for and masked."""
+    rendered = orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, **how)
+    if _SUSPECT.search(rendered.decode()):
+        return orjson.dumps(_masked_deep(orjson.loads(rendered)))
+    return rendered
 
 
-def _mask(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in line.items():
-        if isinstance(value, str):
-            line[key] = masked(value)
-    return line
+def _masked_deep(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {masked(key): _masked_deep(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_masked_deep(each) for each in value]
+    if isinstance(value, str):
+        return masked(value)
+    is_number = isinstance(value, int) and masked(str(value)) != str(value)
+    return masked(str(value)) if is_number else value
 
 
 def _add_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -69,9 +76,8 @@ def configure(service: str, instance: str, level: str = "info") -> None:
             structlog.processors.add_log_level,
             _add_trace,
             _add_defect,
-            _mask,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+            structlog.processors.JSONRenderer(serializer=_rendered),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),

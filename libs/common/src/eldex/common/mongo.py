@@ -30,7 +30,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from eldex.common import steps
-from eldex.common.errors import Unavailable
+from eldex.common.errors import CannotStart, Unavailable
 from eldex.common.store import LEASES, ChangeSet, Document, Index, Lost, Outcome, Taken, Write
 
 Driver = Literal["pymongo", "motor"]
@@ -40,7 +40,7 @@ _MAJORITY = ReadConcern("majority")
 _DUPLICATE_KEY = 11000
 
 
-class NotAReplicaSet(Exception):
+class NotAReplicaSet(CannotStart):
     """The database is a standalone mongod: it has no transactions."""
 
     def __init__(self, uri: str) -> None:

@@ -99,14 +99,20 @@ class Relay:
         self._clock = clock
         self._wake = asyncio.Event()
         self._leased_until = 0.0
+        self._stopping = False
 
     def wake(self) -> None:
         """There is something new in the outbox."""
         self._wake.set()
 
+    def stop(self) -> None:
+        """Have `run` return after its round. Cancel it as well: a driver may swallow that (PyMongo has)."""
+        self._stopping = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
+        """Publish until stopped or cancelled."""
+        while not self._stopping:
             try:
                 published = await self._holds_lease() and await self._round()
             except Unavailable as error:

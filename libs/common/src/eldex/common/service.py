@@ -28,6 +28,7 @@ from eldex.api.trunk.v1 import trunk_service_pb2
 from eldex.common import logs, mongo, telemetry
 from eldex.common.admin import admin_server
 from eldex.common.clock import Clock, system_clock
+from eldex.common.errors import CannotStart, DomainError
 from eldex.common.inbox import Inbox, Subscriptions
 from eldex.common.kafka import Apply, Consumer, Producer
 from eldex.common.logs import logger
@@ -107,10 +108,21 @@ class Plan(Generic[S]):
 
 
 def run(plan: Plan[Any], settings: Settings | None = None) -> None:
-    """Run a service until SIGTERM; the body of every `main`."""
+    """Run a service until SIGTERM; the body of every `main`.
+
+    What ends it otherwise is one log line, and the exit code 2 (mend the settings) or 1.
+    """
     settings = settings or Settings.read()
     logs.configure(plan.name, settings.instance, settings.log_level)
-    uvloop.run(_serve(plan, settings))
+    try:
+        uvloop.run(_serve(plan, settings))
+    except CannotStart as error:
+        logger().error("service_cannot_start", problem=str(error))
+        raise SystemExit(2) from None
+    except Exception as error:  # noqa: BLE001 - a traceback's text may quote what nobody should read
+        problem = str(error) if isinstance(error, DomainError) else type(error).__name__
+        logger().error("service_broke", problem=problem, exc_info=error)
+        raise SystemExit(1) from None
 
 
 async def _serve(plan: Plan[Any], settings: Settings) -> None:
@@ -180,6 +192,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
             if probes is not None:
                 await probes.stop(0)
             admin.should_exit = True
+            relay.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)

@@ -5,12 +5,16 @@ Environment variables with the prefix `ELDEX_`; a wrong value stops the start an
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_UNREAD = re.compile(r'error parsing value for field "(\w+)"')
+"""How pydantic tells that a variable does not hold JSON; the field is in the text only."""
 
 
 class Settings(BaseSettings):
@@ -53,6 +57,8 @@ class Settings(BaseSettings):
             return cls.model_validate({})
         except ValidationError as error:
             for problem in error.errors():
-                name = "ELDEX_" + "_".join(str(part) for part in problem["loc"]).upper()
-                print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
+                unread = _UNREAD.search(problem["msg"])
+                name, *inside = (unread[1],) if unread else map(str, problem["loc"])
+                said = ": ".join([*inside, "is not JSON" if unread else problem["msg"]])
+                print(f"ELDEX_{name.upper()}: {said}", file=sys.stderr)  # noqa: T201 - logs are not set up yet
             raise SystemExit(2) from None

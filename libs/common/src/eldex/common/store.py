@@ -198,17 +198,16 @@ class _Loader:
         collection, path = place
         try:
             while asked := self._waiting.pop(place, None):
+                by_value: dict[Any, list[Document]] = {value: [] for value in asked}
                 try:
-                    found = await self._backend.fetch(collection, path, list(asked))
+                    for document in await self._backend.fetch(collection, path, list(asked)):
+                        for value in _values_at(document, path):
+                            if value in by_value:
+                                by_value[value].append(document)
                 except Exception as error:  # noqa: BLE001 - told to everybody who asked
                     for future in asked.values():
                         _settle(future, error)
                     continue
-                by_value: dict[Any, list[Document]] = {value: [] for value in asked}
-                for document in found:
-                    for value in _values_at(document, path):
-                        if value in by_value:
-                            by_value[value].append(document)
                 for value, future in asked.items():
                     _settle(future, by_value[value])
         finally:
@@ -500,6 +499,7 @@ class UnitOfWork(Generic[S]):
         on fresh state. Raises what the act raises; then nothing was written.
         """
         taken: Taken | None = None
+        times_taken = 0
         for attempt in range(self.ATTEMPTS):
             if attempt > 1:
                 await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter
@@ -508,7 +508,7 @@ class UnitOfWork(Generic[S]):
                 if known[0]["digest"] != mark.digest():
                     raise RequestIdReused
                 return Done(None, known[0]["reply"], replayed=True)
-            if taken is not None and attempt > 1:
+            if taken is not None and times_taken > 1:
                 raise AlreadyExists(taken.index)
             session = Session(self.backend, self._loader)
             now = self.clock()
@@ -522,12 +522,14 @@ class UnitOfWork(Generic[S]):
             outcome = await self.commit.submit(changes)
             if outcome is None:
                 return Done(result, reply, replayed=False)
-            if isinstance(outcome, Taken):
-                # Perhaps it is our own mark, or our own record, from an answer that got lost:
-                # look once more before telling the caller that somebody else holds it.
-                taken = outcome
-        if taken is not None and taken.collection != MARKS:
-            raise AlreadyExists(taken.index)
+            if isinstance(outcome, Taken) and outcome.collection != MARKS:
+                # Perhaps it is our own record, from an answer that got lost, or one that the act
+                # would take up if it saw it: decide once more before telling the caller that
+                # somebody else holds it.
+                taken, times_taken = outcome, times_taken + 1
+            else:
+                # A race, or our own mark: what was taken before may have been decided anew since.
+                taken, times_taken = None, 0
         raise StaleVersion("record")
 
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from eldex.common import metrics, telemetry
 from eldex.common.errors import Unavailable
-from eldex.common.rpc.server import MAX_MESSAGE_BYTES
+from eldex.common.rpc.server import MAX_FRAME_BYTES
 from eldex.common.rpc.tls import channel_credentials
 
 M = TypeVar("M", bound=Message)
@@ -28,8 +28,8 @@ def channel(target: str, tls_dir: Path) -> grpc.aio.Channel:
         target,
         channel_credentials(tls_dir),
         options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+            ("grpc.max_send_message_length", MAX_FRAME_BYTES),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),

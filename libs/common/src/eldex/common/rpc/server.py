@@ -25,12 +25,15 @@ from opentelemetry.trace import SpanKind
 
 from eldex.common import metrics, telemetry
 from eldex.common.clock import Clock
-from eldex.common.errors import Denied, DomainError, InvalidRequest, Overloaded, Violation
+from eldex.common.errors import Denied, DomainError, InvalidRequest, Kind, Overloaded, Violation
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""The largest request and the largest reply."""
+MAX_FRAME_BYTES: Final = MAX_MESSAGE_BYTES + 64 * 1024
+"""What a connection takes: on the trunk a message has an envelope."""
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 Policy = Callable[[Identity, str], bool]
@@ -160,7 +163,10 @@ class Dispatcher:
         finally:
             current_call.reset(token)
             self._in_flight -= 1
-        return Answer(response.SerializeToString(), metadata=call.reply_metadata)
+        payload = response.SerializeToString()
+        if len(payload) > MAX_MESSAGE_BYTES:
+            raise ReplyTooLarge
+        return Answer(payload, metadata=call.reply_metadata)
 
     def admit(self, method: Method, payload: bytes, call: Call) -> Message:
         """Let the caller in, read the request and check the contract's rules for its fields."""
@@ -251,6 +257,14 @@ class Dispatcher:
             self._tell(method.path, call, code, failed, time.perf_counter() - began)
 
 
+class ReplyTooLarge(DomainError):
+    """The answer does not fit into a message."""
+
+    kind, reason = Kind.INVALID, "REPLY_TOO_LARGE"
+    zh = "结果过大，请减小 page_size 或缩小查询范围"
+    en = "the answer is too large for a message: ask for a smaller page or a narrower mask"
+
+
 class UnknownMethod(Exception):
     """Nobody here answers this method."""
 
@@ -292,7 +306,12 @@ class GrpcDoor(grpc.GenericRpcHandler):
             async def stream(
                 requests: Any, context: grpc.aio.ServicerContext[Any, Any]
             ) -> AsyncIterator[bytes]:
-                identity, metadata = identity_of(context), metadata_of(context)
+                metadata = metadata_of(context)
+                try:
+                    identity = identity_of(context)
+                except Denied as error:
+                    await _abort(context, _unidentified(error, metadata))
+                    return
                 async for message in self._dispatcher.stream(
                     method, requests, identity, metadata, context
                 ):
@@ -301,13 +320,13 @@ class GrpcDoor(grpc.GenericRpcHandler):
             return make(stream)
 
         async def unary(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            metadata = metadata_of(context)
             try:
                 identity = identity_of(context)
             except Denied as error:
-                denied = Answer(failure=failure(error, "en"))
-                return await _abort(context, denied)
+                return await _abort(context, _unidentified(error, metadata))
             answer = await self._dispatcher.answer(
-                path, payload, identity, metadata_of(context), context.time_remaining()
+                path, payload, identity, metadata, context.time_remaining()
             )
             if answer.failure:
                 return await _abort(context, answer)
@@ -316,6 +335,10 @@ class GrpcDoor(grpc.GenericRpcHandler):
             return answer.response
 
         return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def _unidentified(error: Denied, metadata: Mapping[str, str]) -> Answer:
+    return Answer(failure=failure(error, language_of(metadata.get("accept-language", ""))))
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], answer: Answer) -> bytes:
@@ -336,8 +359,8 @@ def grpc_server(handlers: Sequence[grpc.GenericRpcHandler]) -> grpc.aio.Server:
     """A server with the limits of this house."""
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+            ("grpc.max_send_message_length", MAX_FRAME_BYTES),
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_time_ms", 30_000),
             # A caller opens its connection anew now and then, and so finds new replicas.

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Violation as RuleViolation
 
 from eldex.common.errors import DomainError, InvalidRequest, Kind, Language, Overloaded, Violation
+from eldex.common.privacy import masked
 
 DOMAIN: Final = "eldex"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -41,9 +42,9 @@ class Failure:
 def failure(error: DomainError, language: Language) -> Failure:
     """The status of a domain error, in the caller's language."""
     code = CODES[error.kind]
-    message = error.message(language)
+    message = masked(error.message(language))
     status = status_pb2.Status(code=code.value[0], message=message)
-    facts = {name: str(value) for name, value in error.facts.items()}
+    facts = {name: masked(str(value)) for name, value in error.facts.items()}
     _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts))
     if isinstance(error, InvalidRequest):
         bad = error_details_pb2.BadRequest()

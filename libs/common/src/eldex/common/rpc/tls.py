@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from eldex.common.errors import CannotStart
 
 
-class BadCertificateFolder(Exception):
+class BadCertificateFolder(CannotStart):
     """A file that mutual TLS needs is missing or unreadable."""
 
 
@@ -18,6 +22,16 @@ def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
         raise BadCertificateFolder(
             f"{error.filename}: {error.strerror}; ELDEX_TLS_DIR must hold ca.pem, cert.pem and key.pem"
         ) from error
+    try:
+        x509.load_pem_x509_certificates(ca)
+        named = x509.load_pem_x509_certificate(cert).public_key()
+        fits = load_pem_private_key(key, password=None).public_key() == named
+    except (ValueError, TypeError) as error:
+        raise BadCertificateFolder(
+            f"{folder}: ca.pem, cert.pem and key.pem must be PEM, the key without a password: {error}"
+        ) from error
+    if not fits:
+        raise BadCertificateFolder(f"{folder}: key.pem is not the key of cert.pem")
     return ca, cert, key
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -20,6 +20,23 @@ from eldex.common.rpc.server import Answer, Dispatcher
 from eldex.common.rpc.status import Failure, reason_of
 
 _MOST_PER_MESSAGE = 512
+_MOST_BYTES_PER_MESSAGE = 1024 * 1024
+"""A batch is closed when it has so many bytes; one call may be larger, up to the limit of a call."""
+
+P = TypeVar("P", pb.Call, pb.Reply)
+
+
+def _batch(queue: list[P]) -> list[P]:
+    """Take from the front of a queue what may travel together."""
+    count = size = 0
+    for part in queue[:_MOST_PER_MESSAGE]:
+        size += part.ByteSize()
+        if count and size > _MOST_BYTES_PER_MESSAGE:
+            break
+        count += 1
+    batch = queue[:count]
+    del queue[:count]
+    return batch
 
 
 class TrunkService:
@@ -39,7 +56,12 @@ class TrunkService:
         working: set[asyncio.Task[None]] = set()
 
         async def work(each: pb.Call) -> None:
-            metadata = {entry.key: entry.value.decode() for entry in each.metadata}
+            # As with unary calls, binary entries are left out.
+            metadata = {
+                entry.key: entry.value.decode(errors="replace")
+                for entry in each.metadata
+                if not entry.key.endswith("-bin")
+            }
             answer = await dispatcher.answer(
                 each.method, each.request, call.caller, metadata, each.timeout_seconds or None
             )
@@ -60,9 +82,7 @@ class TrunkService:
                 await wake.wait()
                 wake.clear()
                 while ready:
-                    batch = ready[:_MOST_PER_MESSAGE]
-                    del ready[:_MOST_PER_MESSAGE]
-                    yield pb.CarryResponse(replies=batch)
+                    yield pb.CarryResponse(replies=_batch(ready))
                 if reader.done() and working:
                     await asyncio.wait(working)
                     wake.set()
@@ -134,9 +154,7 @@ class Trunk:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue:
-                    batch = self._queue[:_MOST_PER_MESSAGE]
-                    del self._queue[:_MOST_PER_MESSAGE]
-                    await stream.write(pb.CarryRequest(calls=batch))
+                    await stream.write(pb.CarryRequest(calls=_batch(self._queue)))
 
         writer = asyncio.create_task(write())
         try:

@@ -1,0 +1,136 @@
+"""`make demo`: a fictional city lives, and every hop of it can be looked at.
+
+Starts the city (or takes the one that is up), brings its elders in, plays four stories through the
+exchange as the departments would, and says what followed, after how long, under which receipt, in
+which trace. Exits 0 only if every effect was seen. The city stays up, so that its traces can be
+opened; `make down` stops it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+
+from eldex.local import cli, stories
+from eldex.local.city import generate
+from eldex.local.field import Field, Refused, Seen, Told, field_of
+from eldex.local.loading import Loaded, load_elders
+from eldex.local.stack import Settings, Stack
+
+_out = Console(highlight=False)
+_AS_OF = date(2026, 11, 1)
+_EFFECT_WAIT_SECONDS = 15.0
+
+Story = Callable[[Field, stories.Narrator], Awaitable[tuple[Any, str]]]
+_STORIES: tuple[Story, ...] = (
+    stories.death_stops_payments,
+    stories.move_changes_the_amount,
+    stories.assessment_finds_the_allowance,
+    stories.blacklisting_halts_and_repair_restores,
+)
+
+
+class Aloud:
+    """Tells the stories on the terminal."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def begin(self, title: str, title_zh: str) -> None:
+        """A heading."""
+        self._number += 1
+        _out.print(f"\n[bold]{self._number}. {title}[/bold]  {title_zh}")
+
+    def act(self, who: str, what: str, told: Told) -> None:
+        """Who did what; the receipt is the call's place in the message log."""
+        receipt, _, digest = told.receipt.partition(":")
+        _out.print(
+            f"   [cyan]{who}[/cyan]: {what}  "
+            f"[dim]{told.milliseconds:.0f} ms · receipt {receipt}:{digest[:12]}…[/dim]"
+        )
+
+    def effect(self, where: str, what: str, seen: Seen, since: float) -> None:
+        """What followed, and after how long."""
+        name = seen.delivered.event_type.rsplit(".", 1)[-1]
+        _out.print(
+            f"     [green]✓[/green] after {(seen.at - since) * 1000:5.0f} ms  "
+            f"[green]{where}[/green]: {what}  [dim]{name}[/dim]"
+        )
+
+    def remark(self, text: str) -> None:
+        """Something else worth saying."""
+        _out.print(f"     [dim]{text}[/dim]", markup=True)
+
+
+async def play(stack: Stack, scale: float, seed: int) -> bool:
+    """Load the city and play the stories; False if an effect was not seen."""
+    console = f"http://{stack.address('console-web')}"
+    async with field_of(stack) as field:
+        await _load(field, scale, seed)
+        told = Aloud()
+        for story in _STORIES:
+            try:
+                _, trace_id = await story(field, told)
+            except (TimeoutError, AssertionError, Refused) as missing:
+                _out.print(f"     [red]✗ {missing}[/red]")
+                return False
+            _out.print(f"   trace {trace_id}  {console}/traces/{trace_id}")
+    return True
+
+
+async def _load(field: Field, scale: float, seed: int) -> None:
+    city = generate(seed, scale, _AS_OF)
+    began = time.perf_counter()
+    with Progress(console=_out, transient=True) as progress:
+        task = progress.add_task("bringing the elders in", total=None)
+
+        def step(loaded: Loaded) -> None:
+            progress.update(
+                task,
+                completed=loaded.residents,
+                description=(f"bringing the elders in: {loaded.residents}"),
+            )
+
+        loaded = await load_elders(field, city, _AS_OF, step)
+    seconds = time.perf_counter() - began
+    _out.print(
+        f"The city has {loaded.residents} elders (fictional, seed {seed}, scale {scale:g}), "
+        f"{loaded.enrolments} enrolments, {loaded.eligibilities} classes: {seconds:.1f} s"
+    )
+
+
+def main(
+    scale: Annotated[float, typer.Option(help="Size of the city, up to 1.")] = 0.001,
+    seed: Annotated[int, typer.Option(help="Seed number of the city.")] = 2,
+    down: Annotated[bool, typer.Option(help="Stop the city afterwards.")] = False,
+) -> None:
+    """Play the demo."""
+    city = "511700"
+    began = time.perf_counter()
+    cli.up(city)
+    stack = Stack(Settings.from_env(city))
+    try:
+        seen = uvloop.run(play(stack, scale, seed))
+    finally:
+        if down:
+            cli.down(city)
+    seconds = time.perf_counter() - began
+    if not seen:
+        _out.print(f"\n[red]An effect was not seen.[/red] Logs: {stack.logs}")
+        raise typer.Exit(1)
+    _out.print(f"\nEvery effect was seen. {seconds:.0f} s.")
+    if not down:
+        _out.print(
+            f"The city stays up: http://{stack.address('console-web')}/ · `make down` stops it."
+        )
+
+
+if __name__ == "__main__":
+    cli.guarded(lambda: typer.run(main))

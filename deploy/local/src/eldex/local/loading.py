@@ -1,0 +1,140 @@
+"""Bringing the fictional city into the departments, through the exchange, as they would themselves.
+
+Every request id is derived from the city's seed and the person's number in it: loading a city that
+is loaded already changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from google.protobuf.message import Message
+from google.type.date_pb2 import Date
+
+from eldex.api.medical.v1 import enrolment_pb2
+from eldex.api.medical.v1 import medical_service_pb2 as medical_pb
+from eldex.api.registry.v1 import eligibility_pb2, resident_pb2
+from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
+from eldex.common.calendar import age_on
+from eldex.local.city import Eligibility, FictionalCity, FictionalResident, Scheme
+from eldex.local.field import Field
+
+_AT_A_TIME = 48
+_ELDER = 60
+_SPACE = uuid.UUID("6d0c0f5e-2b5c-5c53-9f63-7a6c1d0a5117")
+_SCHEMES = {
+    Scheme.MEDICAL_EMPLOYEE: enrolment_pb2.INSURANCE_SCHEME_EMPLOYEE,
+    Scheme.MEDICAL_RESIDENT: enrolment_pb2.INSURANCE_SCHEME_RESIDENT,
+}
+_CLASSES = {
+    Eligibility.EXTREME_POVERTY: eligibility_pb2.ELIGIBILITY_CLASS_DESTITUTE,
+    Eligibility.MINIMUM_LIVING: eligibility_pb2.ELIGIBILITY_CLASS_MINIMUM_LIVING,
+    Eligibility.LOW_INCOME: eligibility_pb2.ELIGIBILITY_CLASS_LOW_INCOME,
+    Eligibility.SEVERE_DISABILITY: eligibility_pb2.ELIGIBILITY_CLASS_SEVERE_DISABILITY,
+    Eligibility.DEMENTIA: eligibility_pb2.ELIGIBILITY_CLASS_DEMENTIA,
+    Eligibility.LIVING_ALONE: eligibility_pb2.ELIGIBILITY_CLASS_LIVING_ALONE,
+    Eligibility.EMPTY_NEST: eligibility_pb2.ELIGIBILITY_CLASS_EMPTY_NEST,
+    Eligibility.LEFT_BEHIND: eligibility_pb2.ELIGIBILITY_CLASS_LEFT_BEHIND,
+    Eligibility.FAMILY_PLANNING_SPECIAL: eligibility_pb2.ELIGIBILITY_CLASS_FAMILY_PLANNING_SPECIAL,
+    Eligibility.PREFERENTIAL: eligibility_pb2.ELIGIBILITY_CLASS_PREFERENTIAL_TREATMENT,
+}
+"""Advanced age and a hundred years are not classes: they follow from the birth date."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What is in the departments now."""
+
+    residents: int = 0
+    enrolments: int = 0
+    eligibilities: int = 0
+
+
+async def load_elders(
+    field: Field, city: FictionalCity, as_of: date, progress: Callable[[Loaded], None]
+) -> Loaded:
+    """Register the city's elders with their insurance and their classes."""
+    loaded = Loaded()
+    limit = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(person: FictionalResident) -> None:
+        async with limit:
+            await _load_one(field, city.plan.seed, person, loaded)
+        progress(loaded)
+
+    await asyncio.gather(*(one(person) for person in _elders(city.residents(), as_of)))
+    return loaded
+
+
+def _elders(residents: Iterable[FictionalResident], as_of: date) -> Iterable[FictionalResident]:
+    return (each for each in residents if age_on(each.born_on, as_of) >= _ELDER)
+
+
+async def _load_one(field: Field, seed: int, person: FictionalResident, loaded: Loaded) -> None:
+    def named(request: Message, what: str) -> Message:
+        request_id = str(uuid.uuid5(_SPACE, f"{seed}/{person.serial}/{what}"))
+        request.request_id = request_id  # type: ignore[attr-defined]
+        return request
+
+    registered = await field["police"].ask(
+        "RegistryService/RegisterResident",
+        named(
+            registry_pb.RegisterResidentRequest(
+                document=resident_pb2.PersonDocument(
+                    kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD,
+                    number=person.identity.reveal(),
+                ),
+                name=person.name,
+                region_code=str(person.region),
+                hukou_region_code=str(person.hukou),
+                resident_since=_day(max(person.born_on, date(2000, 1, 1))),
+            ),
+            "register",
+        ),
+        timeout_seconds=30,
+    )
+    key = registered.reply.resident.resident_key
+    loaded.residents += 1
+    for enrolment in person.enrolments:
+        if enrolment.scheme not in _SCHEMES:
+            continue
+        await field["medical-insurance"].ask(
+            "MedicalService/OpenEnrolment",
+            named(
+                medical_pb.OpenEnrolmentRequest(
+                    resident_key=key,
+                    scheme=_SCHEMES[enrolment.scheme],
+                    region_code="511700",
+                    began_on=_day(enrolment.began_on),
+                ),
+                f"enrol/{enrolment.scheme.value}",
+            ),
+            timeout_seconds=30,
+        )
+        loaded.enrolments += 1
+    for number, each in enumerate(person.eligibility):
+        if each.kind not in _CLASSES:
+            continue
+        await field["civil-affairs"].ask(
+            "RegistryService/GrantEligibility",
+            named(
+                registry_pb.GrantEligibilityRequest(
+                    resident_key=key,
+                    eligibility_class=_CLASSES[each.kind],
+                    valid_from=_day(each.since),
+                    source_department=each.source,
+                    evidence="虚构",
+                ),
+                f"class/{number}",
+            ),
+            timeout_seconds=30,
+        )
+        loaded.eligibilities += 1
+
+
+def _day(day: date) -> Date:
+    return Date(year=day.year, month=day.month, day=day.day)
