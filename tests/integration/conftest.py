@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from eldex.common.identifiers import check_character
 from eldex.local.field import Field, field_of
+from eldex.local.loading import set_insurance_parameters
 from eldex.local.stack import Settings, Stack
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def field(stack: Stack) -> AsyncIterator[Field]:
     """Its departments, and the watcher of its events."""
     async with field_of(stack) as people:
+        await set_insurance_parameters(people)
         yield people
 
 

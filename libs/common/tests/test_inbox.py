@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 
 import pytest
@@ -23,8 +23,8 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.store import DEAD_LETTERS, OUTBOX, Mark, UnitOfWork, collections_of
 from eldex.common.testing.harness import FrozenClock
 from eldex.common.testing.homes import (
-    Homes,
     HomeFull,
+    Homes,
     Watched,
     death,
     fresh,
@@ -280,9 +280,9 @@ async def real_work(mongod: Mongod, database: str) -> AsyncIterator[UnitOfWork[H
 
 
 @pytest.fixture
-def producer(kafka: Kafka, unique: str) -> AsyncIterator[Producer]:
+def producer(kafka: Kafka, unique: str) -> Iterator[Producer]:
     made = Producer(kafka.bootstrap, unique)
-    yield made  # type: ignore[misc]
+    yield made
     made.close()
 
 

@@ -94,15 +94,19 @@ async def register_death(field: Field, resident_key: str, died_on: str) -> Told:
     )
 
 
-async def insure(field: Field, resident_key: str, began_on: str = "2020-01-01") -> Told:
-    """Medical insurance enrols a resident."""
-    return await field["medical-insurance"].ask(
+async def insure(
+    field: Field,
+    resident_key: str,
+    scheme: enrolment_pb2.InsuranceScheme.ValueType = enrolment_pb2.INSURANCE_SCHEME_RESIDENT,
+) -> Told:
+    """Medical insurance enrols a resident from 2020 on."""
+    return await field["medical-insurance"].ask_when_known(
         "MedicalService/OpenEnrolment",
         medical_pb.OpenEnrolmentRequest(
             resident_key=resident_key,
-            scheme=enrolment_pb2.INSURANCE_SCHEME_RESIDENT,
+            scheme=scheme,
             region_code="511702",
-            began_on=on(began_on),
+            began_on=on("2020-01-01"),
         ),
     )
 

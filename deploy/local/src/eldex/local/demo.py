@@ -21,7 +21,7 @@ from rich.progress import Progress
 from eldex.local import cli, stories
 from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
-from eldex.local.loading import Loaded, load_elders
+from eldex.local.loading import Loaded, load_elders, set_insurance_parameters
 from eldex.local.stack import Settings, Stack
 
 _out = Console(highlight=False)
@@ -87,6 +87,7 @@ async def play(stack: Stack, scale: float, seed: int) -> bool:
 
 async def _load(field: Field, scale: float, seed: int) -> None:
     city = generate(seed, scale, _AS_OF)
+    await set_insurance_parameters(field)
     began = time.perf_counter()
     with Progress(console=_out, transient=True) as progress:
         task = progress.add_task("bringing the elders in", total=None)

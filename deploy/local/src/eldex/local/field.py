@@ -38,6 +38,8 @@ SUBSYSTEMS = {
 }
 """Department → its subsystem and the purpose it usually gives."""
 
+_HEARSAY_SECONDS = 20.0
+
 
 class Refused(Exception):
     """A call that was refused: the status code, the stable reason, the words."""
@@ -106,6 +108,20 @@ class Department:
             (time.perf_counter() - began) * 1000,
         )
 
+    async def ask_when_known(self, method: str, request: Message, **how: Any) -> Told:
+        """`ask`, again while the other department has not heard of the person yet.
+
+        Facts travel by events: right after a registration another department may not know of it.
+        """
+        deadline = time.monotonic() + _HEARSAY_SECONDS
+        while True:
+            try:
+                return await self.ask(method, request, **how)
+            except Refused as refused:
+                if refused.reason != "RESIDENT_UNKNOWN" or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
     async def events(
         self, name: str, *, after_cursor: int | None = None
     ) -> AsyncIterator[agreement_pb2.DeliveredEvent]:
@@ -163,7 +179,6 @@ class Watcher:
                 self._more.notify_all()
 
     async def _follow(self, after_cursor: int | None) -> None:
-        load_contract()
         pool = descriptor_pool.Default()
         async for delivered in self._department.events(self._name, after_cursor=after_cursor):
             kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(delivered.event_type))
@@ -233,6 +248,7 @@ class Field:
 @asynccontextmanager
 async def field_of(stack: Stack) -> AsyncIterator[Field]:
     """The people of a city that is up."""
+    load_contract()
     async with AsyncExitStack() as closing:
         departments = {}
         for name, (subsystem, purpose) in SUBSYSTEMS.items():

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
@@ -22,6 +23,7 @@ from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
 from eldex.common.calendar import age_on
 from eldex.local.city import Eligibility, FictionalCity, FictionalResident, Scheme
 from eldex.local.field import Field
+from eldex.local.paths import REPOSITORY
 
 _AT_A_TIME = 48
 _ELDER = 60
@@ -52,6 +54,14 @@ class Loaded:
     residents: int = 0
     enrolments: int = 0
     eligibilities: int = 0
+
+
+async def set_insurance_parameters(field: Field) -> None:
+    """Give medical insurance the fictional deductibles, ratios and ceilings of the city."""
+    data = REPOSITORY / "services/medical/src/eldex/medical/data/parameters.json"
+    request = Parse(data.read_text(), medical_pb.SetParametersRequest())
+    request.request_id = str(uuid.uuid5(_SPACE, data.read_text()))
+    await field["medical-insurance"].ask("MedicalService/SetParameters", request)
 
 
 async def load_elders(
@@ -102,7 +112,7 @@ async def _load_one(field: Field, seed: int, person: FictionalResident, loaded: 
     for enrolment in person.enrolments:
         if enrolment.scheme not in _SCHEMES:
             continue
-        await field["medical-insurance"].ask(
+        await field["medical-insurance"].ask_when_known(
             "MedicalService/OpenEnrolment",
             named(
                 medical_pb.OpenEnrolmentRequest(

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from eldex.api.credit.v1 import credit_events_pb2, listing_pb2
 from eldex.api.credit.v1 import credit_service_pb2 as credit_pb
 from eldex.api.institutions.v1 import bed_events_pb2, institution_events_pb2
-from eldex.api.medical.v1 import care_pb2, medical_events_pb2
+from eldex.api.medical.v1 import care_pb2, enrolment_pb2, medical_events_pb2
 from eldex.api.medical.v1 import medical_service_pb2 as medical_pb
 from eldex.api.registry.v1 import assessment_pb2, eligibility_pb2, resident_events_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
@@ -177,6 +177,7 @@ async def assessment_finds_the_allowance(field: Field, tell: Narrator) -> tuple[
     tell.effect("subsidies", "care allowance found without an application", granted, began)
     for reason in granted.message.reasons:
         tell.remark(reason)
+    await acts.insure(field, key, enrolment_pb2.INSURANCE_SCHEME_LONG_TERM_CARE)
     began = time.perf_counter()
     tell.act(
         "medical insurance",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from functools import cache
+from pathlib import Path
 
 import eldex.api
 
@@ -12,6 +12,7 @@ import eldex.api
 @cache
 def load_contract() -> None:
     """Import every generated module, so that any message of the contract can be read by its name."""
-    for module in pkgutil.walk_packages(eldex.api.__path__, "eldex.api."):
-        if module.name.endswith("_pb2"):
-            importlib.import_module(module.name)
+    for root in eldex.api.__path__:
+        for path in sorted(Path(root).rglob("*_pb2.py")):
+            inner = path.relative_to(root).with_suffix("")
+            importlib.import_module(".".join(("eldex.api", *inner.parts)))

@@ -88,7 +88,8 @@ class Producer:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.timeout.ms": 0,
-                "linger.ms": 0,
+                # `flush` does not linger: this only lets the records of one call share requests.
+                "linger.ms": 5,
                 "queue.buffering.max.messages": 100_000,
                 "compression.type": "lz4",
                 "error_cb": _Troubles(),
@@ -161,7 +162,7 @@ class Consumer:
     """Reads topics as one member of a group and applies every record at least once, in order per key.
 
     Each assigned partition has a worker that takes all that waits, applies different keys side by
-    side (they share commits), and then commits the offset. A held partition holds nobody else.
+    side (they share commits), and then has the offset committed. A held partition holds nobody else.
     """
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], apply: Apply) -> None:
@@ -173,7 +174,11 @@ class Consumer:
                 "group.id": group,
                 "group.protocol": "consumer",
                 "client.id": group,
-                "enable.auto.commit": False,
+                # Only offsets that were stored after their records' effects are durable are
+                # committed; all partitions together, because each commit costs the broker a write.
+                "enable.auto.commit": True,
+                "enable.auto.offset.store": False,
+                "auto.commit.interval.ms": 200,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 20,
                 "fetch.queue.backoff.ms": 5,
@@ -252,10 +257,10 @@ class Consumer:
                 partition.applied = batch[-1].offset + 1
                 position = TopicPartition(partition.topic, partition.number, partition.applied)
                 try:
-                    self._consumer.commit(offsets=[position], asynchronous=True)
+                    self._consumer.store_offsets(offsets=[position])
                 except KafkaException as error:
                     # The effects are durable and known by their marks: a lost offset costs a repeat.
-                    logger().warning("offset_not_committed", reason=error.args[0].name())
+                    logger().warning("offset_not_stored", reason=error.args[0].name())
                 if partition.paused and len(partition.waiting) < _MOST_WAITING // 2:
                     partition.paused = False
                     self._consumer.resume([TopicPartition(partition.topic, partition.number)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +9,9 @@ import grpc
 import yaml
 from google.protobuf.json_format import ParseDict
 
-import eldex.api
 from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
 from eldex.api.topics import load_topics
+from eldex.common.contract import load_contract
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.service import Parts, Plan, Reader, Served, run, service_descriptor
@@ -89,13 +87,6 @@ def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
     return [
         ParseDict(entry, agreement_pb2.Agreement()) for entry in yaml.safe_load(path.read_text())
     ]
-
-
-def load_contract() -> None:
-    """Import every generated module, so that a new contract needs no code here."""
-    for module in pkgutil.walk_packages(eldex.api.__path__, "eldex.api."):
-        if module.name.endswith("_pb2"):
-            importlib.import_module(module.name)
 
 
 def plan(settings: ExchangeSettings) -> Plan[Stores]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -106,6 +107,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "repeated.max_items": ("不得超过 {value} 项", "must not have more than {value} items"),
     "repeated.unique": ("各项不得重复", "must not repeat an item"),
 }
+_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _COMPARISONS: Final = {
     "gte": ("不得小于 {value}", "must be at least {value}"),
     "gt": ("必须大于 {value}", "must be greater than {value}"),
@@ -126,6 +128,9 @@ def violation(found: RuleViolation) -> Violation:
     if words is None and " | " in proto.message:
         # A rule of our own (CEL): its message says it in both languages, Chinese first.
         zh, _, en = proto.message.partition(" | ")
+    elif words is None and len(limits := _NUMBER.findall(proto.message)) == 2:
+        zh = f"必须在 {limits[0]} 与 {limits[1]} 之间"
+        en = proto.message
     elif words is None:
         zh, en = f"不符合规则 {rule}", proto.message or f"breaks the rule {rule}"
     else:

@@ -16,12 +16,13 @@ from eldex.api.trunk.v1 import trunk_service_pb2 as pb
 from eldex.api.trunk.v1.trunk_service_pb2_grpc import TrunkServiceStub
 from eldex.common.errors import Unavailable
 from eldex.common.rpc.call import Call
-from eldex.common.rpc.server import Answer, Dispatcher
-from eldex.common.rpc.status import Failure, reason_of
+from eldex.common.rpc.server import MAX_MESSAGE_BYTES, Answer, Dispatcher
+from eldex.common.rpc.status import Failure, plain, reason_of
 
 _MOST_PER_MESSAGE = 512
 _MOST_BYTES_PER_MESSAGE = 1024 * 1024
 """A batch is closed when it has so many bytes; one call may be larger, up to the limit of a call."""
+
 
 P = TypeVar("P", pb.Call, pb.Reply)
 
@@ -135,6 +136,8 @@ class Trunk:
         )
         for key, value in (metadata or {}).items():
             call.metadata.add(key=key, value=value.encode())
+        if len(request) > MAX_MESSAGE_BYTES:
+            return _reply(call_id, Answer(failure=_too_large()))  # sent, it would break the stream
         future: asyncio.Future[pb.Reply] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = future
         self._queue.append(call)
@@ -157,6 +160,8 @@ class Trunk:
                     await stream.write(pb.CarryRequest(calls=_batch(self._queue)))
 
         writer = asyncio.create_task(write())
+        # A broken stream is told to every caller below; the writer meets it too.
+        writer.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             async for message in stream:
                 for reply in message.replies:
@@ -178,6 +183,12 @@ class Trunk:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+
+def _too_large() -> Failure:
+    zh = f"请求超过 {MAX_MESSAGE_BYTES} 字节"
+    en = f"the request is larger than {MAX_MESSAGE_BYTES} bytes"
+    return plain(grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", zh, en, "en")
 
 
 def failure_of(reply: pb.Reply) -> Failure | None:

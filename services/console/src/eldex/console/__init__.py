@@ -1,0 +1,1 @@
+"""The operations console: what travels through the city, seen; dead letters, replayed."""

@@ -1,0 +1,1 @@
+"""The nouns of operations: spans and traces, matters, the service map, flows, accounts."""

@@ -1,0 +1,271 @@
+"""The pages and their addresses."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from eldex.common.errors import DomainError, NotFound
+from eldex.console import handlers
+from eldex.console.domain.matters import TRACE_ID
+from eldex.console.domain.people import OperatorsOnly, Role
+from eldex.console.handlers import Replay
+from eldex.console.web import drawing, language
+from eldex.console.web.app import Web, address_of, new_app, safe_next
+from eldex.console.web.search_form import LIMITS, WINDOWS, SearchForm, refuse_identity_numbers
+from eldex.console.web.session import check_form
+
+_ACTIONS_PER_PAGE = 50
+_LANGUAGE_LIFE_SECONDS = 365 * 24 * 3600
+
+
+def application(web: Web) -> FastAPI:
+    """The whole console."""
+    app = new_app(web)
+    for routes in (_entrance, _traces, _matters, _flows):
+        app.include_router(routes(web))
+    return app
+
+
+def _text(form: FormData | Mapping[str, object], name: str, longest: int = 300) -> str:
+    value = form.get(name, "")
+    return value.strip()[:longest] if isinstance(value, str) else ""
+
+
+def _see(path: str) -> Response:
+    return RedirectResponse(path, 303)
+
+
+def _entrance(web: Web) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/sign-in")
+    async def sign_in_page(request: Request) -> Response:
+        target = safe_next(request.query_params.get("next", "/"))
+        if web.sessions.find(request):
+            return _see(target)
+        return web.pages.render(
+            request, "sign_in.html", target=target, problem="", user="", any=web.keyring.any()
+        )
+
+    @router.post("/sign-in")
+    async def sign_in(request: Request) -> Response:
+        form = await request.form()
+        user, target = _text(form, "user", 100), safe_next(_text(form, "next"))
+        # Not stripped: blanks may be part of it.
+        password = form.get("password", "")
+        try:
+            account = await web.sign_ins.sign_in(
+                user, password[:300] if isinstance(password, str) else "", address_of(request)
+            )
+        except DomainError as error:
+            problem = error.message(language.choose(request))
+            return web.pages.render(
+                request,
+                "sign_in.html",
+                403 if error.reason == "SIGN_IN_FAILED" else 429,
+                target=target,
+                problem=problem,
+                user=user,
+                any=web.keyring.any(),
+            )
+        response = _see(target)
+        web.sessions.open(response, account)
+        return response
+
+    @router.post("/sign-out")
+    async def sign_out(request: Request) -> Response:
+        session = web.sessions.need(request)
+        check_form(session, (await request.form()).get("form_token"))
+        await handlers.sign_out(session.account, address_of(request), web.ports)
+        response = _see("/sign-in")
+        web.sessions.close(response)
+        return response
+
+    @router.get("/language/{code}")
+    async def choose_language(request: Request, code: str) -> Response:
+        response = _see(safe_next(request.query_params.get("next", "/")))
+        if code in {"zh", "en"}:
+            response.set_cookie(
+                language.COOKIE, code, max_age=_LANGUAGE_LIFE_SECONDS, samesite="strict"
+            )
+        return response
+
+    return router
+
+
+def _traces(web: Web) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/traces")
+    async def search(request: Request) -> Response:
+        web.sessions.need(request)
+        form = SearchForm.of(request.query_params)
+        search = form.search(web.ports.clock())
+        found = await web.ports.spans.search(search) if search else []
+        operations = await web.ports.spans.operations()
+        part = request.headers.get("hx-target") == "results"
+        return web.pages.render(
+            request,
+            "_results.html" if part else "traces.html",
+            form=form,
+            found=found,
+            longest_us=max((trace.duration_us for trace in found), default=1) or 1,
+            operations=operations,
+            windows=list(WINDOWS),
+            limits=LIMITS,
+        )
+
+    @router.get("/traces/operations")
+    async def operations_of(request: Request) -> Response:
+        web.sessions.need(request)
+        service = request.query_params.get("service", "")
+        names = (await web.ports.spans.operations()).get(service, [])
+        return web.pages.render(request, "_operations.html", names=names, chosen="")
+
+    @router.get("/traces/{trace_id}")
+    async def trace(request: Request, trace_id: str) -> Response:
+        web.sessions.need(request)
+        known = TRACE_ID.fullmatch(trace_id.lower())
+        found = await web.ports.spans.trace(trace_id.lower()) if known else None
+        if found is None:
+            refuse_identity_numbers(trace_id)
+            raise NotFound("trace", trace_id[:64])
+        return web.pages.render(
+            request, "trace.html", trace=found, waterfall=drawing.waterfall(found)
+        )
+
+    @router.get("/map")
+    async def service_map(request: Request) -> Response:
+        web.sessions.need(request)
+        window = request.query_params.get("window", "1h")
+        window = window if window in WINDOWS else "1h"
+        now = web.ports.clock()
+        edges = await web.ports.spans.edges(now - WINDOWS[window], now + timedelta(minutes=1))
+        return web.pages.render(
+            request,
+            "map.html",
+            edges=edges,
+            picture=drawing.service_map(edges),
+            node_size=(drawing.NODE_WIDTH, drawing.NODE_HEIGHT),
+            window=window,
+            windows=list(WINDOWS),
+        )
+
+    return router
+
+
+def _matters(web: Web) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/matters")
+    async def look_for(request: Request) -> Response:
+        """A form's way in: by POST, so that nothing that should not be in an address gets there."""
+        session = web.sessions.need(request)
+        form = await request.form()
+        check_form(session, form.get("form_token"))
+        query = _text(form, "q", 200)
+        refuse_identity_numbers(query)
+        return _see(f"/matters?{urlencode({'q': query})}")
+
+    @router.get("/matters")
+    async def matter(request: Request) -> Response:
+        web.sessions.need(request)
+        query = request.query_params.get("q", "").strip()[:200]
+        refuse_identity_numbers(query)
+        found = await handlers.follow_matter(query, web.ports) if query else None
+        return web.pages.render(request, "matter.html", query=query, matter=found)
+
+    return router
+
+
+def _flows(web: Web) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
+    async def overview(request: Request) -> Response:
+        web.sessions.need(request)
+        recent = SearchForm(limit="20").search(web.ports.clock())
+        assert recent is not None
+        found = await web.ports.spans.search(recent)
+        return web.pages.render(
+            request,
+            "overview.html",
+            departments=await web.ports.departments.look(),
+            found=found[:8],
+            longest_us=max((trace.duration_us for trace in found), default=1) or 1,
+            spans=await web.ports.spans.count(),
+        )
+
+    @router.get("/flows")
+    async def flows(request: Request) -> Response:
+        session = web.sessions.need(request)
+        replayed = bool(request.query_params.get("replayed"))
+        departments = await web.ports.departments.look(include_replayed=replayed)
+        shown = request.query_params.get("action", "")
+        part = {"health": "_health.html", "flows": "_flows.html"}.get(
+            request.headers.get("hx-target", "")
+        )
+        return web.pages.render(
+            request,
+            part or "flows.html",
+            departments=departments,
+            letters=[letter for each in departments for letter in each.dead_letters],
+            subscribers=await web.ports.departments.subscribers(),
+            replayed=replayed,
+            operator=session.account.role is Role.OPERATOR,
+            action=await web.ports.actions.find(shown) if shown else None,
+        )
+
+    @router.get("/dead-letters/replay")
+    async def confirm(request: Request) -> Response:
+        session = web.sessions.need(request)
+        if session.account.role is not Role.OPERATOR:
+            raise OperatorsOnly
+        service = request.query_params.get("department", "")
+        key = request.query_params.get("key", "")[:200]
+        letter = await web.ports.departments.dead_letter(service, key)
+        if letter is None:
+            raise NotFound("DeadLetter", key)
+        part = request.headers.get("hx-target") == "dialog"
+        return web.pages.render(
+            request,
+            "_confirm.html" if part else "confirm.html",
+            letter=letter,
+            request_id=str(uuid.uuid4()),
+        )
+
+    @router.post("/dead-letters/replay")
+    async def replay(request: Request) -> Response:
+        session = web.sessions.need(request)
+        form = await request.form()
+        check_form(session, form.get("form_token"))
+        command = Replay(
+            _text(form, "department"), _text(form, "key", 200), _text(form, "request_id", 36)
+        )
+        ended = await handlers.replay(
+            command, session.account, address_of(request), language.choose(request), web.ports
+        )
+        return _see(f"/flows?action={ended.key}")
+
+    @router.get("/actions")
+    async def actions(request: Request) -> Response:
+        web.sessions.need(request)
+        before = request.query_params.get("before", "")
+        found = await web.ports.actions.newest(before, _ACTIONS_PER_PAGE + 1)
+        shown = found[:_ACTIONS_PER_PAGE]
+        return web.pages.render(
+            request,
+            "actions.html",
+            actions=shown,
+            older=shown[-1].key if len(found) > _ACTIONS_PER_PAGE else "",
+        )
+
+    return router

@@ -1,0 +1,133 @@
+"""The search form: what was typed, as a search; and what is wrong with it, in words."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from eldex.common.clock import CHINA
+from eldex.common.privacy import masked
+from eldex.console.domain.people import LooksLikeIdentityNumber
+from eldex.console.domain.traces import Search
+
+WINDOWS: Final = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "1d": timedelta(days=1),
+    "7d": timedelta(days=7),
+}
+LIMITS: Final = (20, 50, 100, 200)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|µs|ms|s|m)")
+_UNITS_US = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's mark for a text that is translated later
+    """Mark a text for the catalogue."""
+    return text
+
+
+@dataclass(slots=True)
+class SearchForm:
+    """What was typed, kept as it was typed."""
+
+    service: str = ""
+    operation: str = ""
+    tags: str = ""
+    min: str = ""
+    max: str = ""
+    errors: str = ""
+    window: str = "1h"
+    since: str = ""
+    until: str = ""
+    limit: str = "20"
+    problems: dict[str, str] = field(default_factory=dict)
+    """Field → what to mend, in English (the id of the translation)."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> SearchForm:
+        """Read a query string; raises `LooksLikeIdentityNumber`."""
+        names = ("service", "operation", "tags", "min", "max", "errors", "since", "until")
+        form = cls()
+        for name in names:
+            setattr(form, name, query.get(name, "").strip()[:300])
+        form.window = query.get("window", "1h")
+        form.limit = query.get("limit", "20")
+        refuse_identity_numbers(form.tags, form.operation)
+        return form
+
+    def search(self, now: datetime) -> Search | None:
+        """The search, or None and `problems`."""
+        since, until = self._window(now)
+        found = Search(
+            since=since,
+            until=until,
+            service=self.service,
+            operation=self.operation,
+            tags=self._tags(),
+            min_us=self._duration("min"),
+            max_us=self._duration("max"),
+            errors_only=bool(self.errors),
+            limit=self._limit(),
+        )
+        if None not in {found.min_us, found.max_us} and (found.min_us or 0) > (found.max_us or 0):
+            self.problems["max"] = N_("The longest must not be shorter than the shortest.")
+        return None if self.problems else found
+
+    def _limit(self) -> int:
+        known = [limit for limit in LIMITS if str(limit) == self.limit]
+        return known[0] if known else LIMITS[0]
+
+    def _window(self, now: datetime) -> tuple[datetime, datetime]:
+        if self.window != "custom":
+            self.window = self.window if self.window in WINDOWS else "1h"
+            # A little into the future, for senders whose clock is ahead.
+            return now - WINDOWS[self.window], now + timedelta(minutes=1)
+        since = self._instant("since") or now - WINDOWS["1h"]
+        until = self._instant("until") or now
+        if since >= until:
+            self.problems["until"] = N_("The end must be after the beginning.")
+        return since, until
+
+    def _instant(self, name: str) -> datetime | None:
+        text = getattr(self, name)
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            self.problems[name] = N_("Give a day and a time, such as 2026-11-22T08:30.")
+            return None
+        if found is None:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=CHINA)).astimezone(UTC)
+
+    def _tags(self) -> tuple[str, ...]:
+        try:
+            parts = shlex.split(self.tags)
+        except ValueError:
+            parts = ["?"]
+        if any("=" not in part or part.startswith("=") for part in parts):
+            self.problems["tags"] = N_(
+                "Write tags as key=value, separated by blanks; quote values that hold blanks."
+            )
+            return ()
+        return tuple(parts)
+
+    def _duration(self, name: str) -> int | None:
+        text = getattr(self, name)
+        if not text:
+            return None
+        found = _DURATION.fullmatch(text)
+        if found is None:
+            self.problems[name] = N_("Write a duration with its unit, such as 500us, 10ms or 1.2s.")
+            return None
+        return round(float(found[1]) * _UNITS_US[found[2]])
+
+
+def refuse_identity_numbers(*texts: str) -> None:
+    """Raise `LooksLikeIdentityNumber` if there is one; it is neither kept nor repeated."""
+    if any(masked(text) != text for text in texts):
+        raise LooksLikeIdentityNumber

@@ -1,0 +1,105 @@
+"""What departments, events and methods are called in words; English here, 中文 in the catalogue."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from eldex.common.errors import Language
+from eldex.console.web.language import translate
+
+DEPARTMENTS: Final = {
+    "registry": "Registry",
+    "medical": "Medical insurance",
+    "subsidies": "Subsidies",
+    "institutions": "Institutions",
+    "credit": "Credit",
+    "exchange": "Exchange",
+    "console": "Console",
+}
+
+EVENTS: Final = {
+    "ResidentRegistered": "a resident was entered in the registry",
+    "ResidentMoved": "a resident moved to another division",
+    "ResidentDeceased": "a resident has died",
+    "ResidentDeathRevoked": "a death that was reported in error was revoked",
+    "ResidentMerged": "two entries of one resident were merged",
+    "ResidentMergeReversed": "a merge of residents was reversed",
+    "EligibilityGranted": "a resident came into an eligibility class",
+    "EligibilityEnded": "a resident left an eligibility class",
+    "AssessmentCompleted": "an ability assessment was completed",
+    "AssessmentConfirmed": "an ability assessment was confirmed after a dispute",
+    "AssessmentDisputed": "an ability assessment was disputed",
+    "AssessmentAnnulled": "an ability assessment was annulled",
+    "GuardianAppointed": "a guardian was appointed",
+    "GuardianshipEnded": "a guardianship ended",
+    "HouseholdChanged": "a household changed",
+    "EnrolmentOpened": "an insurance began",
+    "EnrolmentSuspended": "an insurance was suspended",
+    "EnrolmentResumed": "an insurance was resumed",
+    "EnrolmentEnded": "an insurance ended",
+    "RemoteFilingApproved": "care in another place was filed",
+    "RemoteFilingEnded": "a filing of care in another place ended",
+    "ClaimSettled": "a claim was settled",
+    "SettlementReversed": "a settlement was reversed",
+    "LongTermCareGranted": "a long-term-care benefit was granted",
+    "LongTermCareEnded": "a long-term-care benefit ended",
+    "FamilyDoctorContracted": "a family doctor was contracted",
+    "FamilyDoctorContractEnded": "a family-doctor contract ended",
+    "EntitlementGranted": "a subsidy was granted",
+    "EntitlementAmountChanged": "the amount of a subsidy changed",
+    "EntitlementStopped": "a subsidy was stopped",
+    "EntitlementResumed": "a subsidy was resumed",
+    "EntitlementEnded": "a subsidy ended",
+    "DisbursementMade": "a subsidy was paid",
+    "RecoveryOpened": "an overpayment is to be recovered",
+    "RecoverySettled": "an overpayment was recovered",
+    "InstitutionSubsidyGranted": "a subsidy for an institution was granted",
+    "InstitutionSubsidyStopped": "a subsidy for an institution was stopped",
+    "InstitutionSubsidyResumed": "a subsidy for an institution was resumed",
+    "InstitutionSubsidyPaid": "a subsidy for an institution was paid",
+    "InstitutionFiled": "an institution was filed",
+    "InstitutionOpened": "an institution began operation",
+    "InstitutionSuspended": "an institution was suspended",
+    "InstitutionResumed": "an institution resumed operation",
+    "InstitutionClosed": "an institution closed",
+    "InstitutionGraded": "an institution was graded",
+    "AdmissionsHalted": "an institution may admit nobody for now",
+    "AdmissionsReopened": "an institution may admit again",
+    "InspectionRecorded": "an inspection was recorded",
+    "HazardOpened": "a hazard was found",
+    "HazardRectified": "a hazard was rectified",
+    "PenaltyImposed": "a penalty was imposed",
+    "BedOccupied": "a bed was taken",
+    "BedReleased": "a bed became free",
+    "BedConverted": "a bed changed its class",
+    "PartyListed": "a party was put on a credit list",
+    "PartyDelisted": "a party was taken off a credit list",
+    "JointPunishmentOrdered": "joint punishment was ordered",
+    "JointPunishmentLifted": "joint punishment was lifted",
+    "RecordDisclosed": "a credit record was disclosed",
+}
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def department(name: str, language: Language) -> str:
+    """A service by its name in words; a member of the exchange as it is."""
+    return translate(DEPARTMENTS[name], language) if name in DEPARTMENTS else name
+
+
+def event(full_name: str, language: Language) -> str:
+    """An event in words; one that is not known here by its own name."""
+    short = full_name.rpartition(".")[2]
+    return translate(EVENTS.get(short, short), language)
+
+
+def method(full_name: str, language: Language) -> str:
+    """An rpc in words: `/eldex.api.registry.v1.RegistryService/RegisterDeath` → "register death"."""
+    short = re.split(r"[/.]", full_name)[-1]
+    return translate(_WORDS.sub(" ", short).lower(), language)
+
+
+def about(full_name: str, language: Language) -> str:
+    """An event or an rpc in words, whichever it is."""
+    return method(full_name, language) if "/" in full_name else event(full_name, language)

@@ -1,0 +1,1 @@
+"""Who kept promises and who broke them: lists, joint punishment, repair, files, disclosure."""

@@ -1,0 +1,1 @@
+"""Nouns and rules of credit, one noun a file; pure, and told the time."""

@@ -1,0 +1,1 @@
+"""Verbs of credit, one noun a file; `ports` says what they need."""

@@ -1,0 +1,1 @@
+"""gRPC in: `eldex.api.credit.v1.CreditService`."""

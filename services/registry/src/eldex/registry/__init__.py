@@ -1,0 +1,1 @@
+"""Who a resident is, where they live, and whether they live."""

@@ -1,0 +1,1 @@
+"""Nouns and rules of the registry: residents, households, relations, eligibility, assessments."""

@@ -1,0 +1,239 @@
+"""Two records of one person: the survivor takes over, the other rests, and parts again as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eldex.api.registry.v1 import eligibility_pb2 as e
+from eldex.api.registry.v1 import household_pb2, resident_pb2
+from eldex.api.registry.v1 import registry_service_pb2 as pb
+from eldex.api.registry.v1 import resident_events_pb2 as events_pb
+from eldex.common.errors import StaleVersion
+from eldex.registry.domain.households import AlreadyInHousehold
+from eldex.registry.domain.residents import MergeContradicts, NotMerged, RecordMerged
+
+LOW_INCOME, ALONE = e.ELIGIBILITY_CLASS_LOW_INCOME, e.ELIGIBILITY_CLASS_LIVING_ALONE
+
+
+async def merge(counter: Any, key: str, survivor: str, **more: str) -> Any:
+    request = pb.MergeResidentsRequest(
+        resident_key=key, survivor_key=survivor, evidence="派出所证明：同一人两号", **more
+    )
+    return await counter.ask(request)
+
+
+async def reverse(counter: Any, key: str) -> Any:
+    request = pb.ReverseMergeRequest(resident_key=key, evidence="指纹核验：并非同一人")
+    reply = await counter.ask(request)
+    await counter.settle()
+    return reply
+
+
+async def grant(counter: Any, key: str, kind: Any) -> str:
+    request = pb.GrantEligibilityRequest(
+        resident_key=key,
+        eligibility_class=kind,
+        valid_from=counter.day("2026-01-01"),
+        source_department="通川区民政局",
+        evidence="虚构证明",
+    )
+    return str((await counter.ask(request)).eligibility.eligibility_key)
+
+
+async def household(counter: Any, head: str) -> str:
+    request = pb.FormHouseholdRequest(
+        region_code="511702001", head_key=head, formed_on=counter.day("2020-01-01")
+    )
+    return str((await counter.ask(request)).household.household_key)
+
+
+def state_of(counter: Any, key: str) -> dict[str, Any]:
+    """The stored record, but for what tells when and how often it was written and on what ground."""
+    document = dict(counter.service.backend.collections["residents"][key])
+    for name in ("version", "updated_at", "last_evidence"):
+        del document[name]
+    return document
+
+
+async def test_the_survivor_takes_over_what_the_other_held(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    membership = await grant(counter, double, LOW_INCOME)
+    made = await counter.assess(double, 40, "2026-06-01")
+    home = await household(counter, double)
+    both = await merge(counter, double, survivor)
+
+    assert both.merged.vital_status == resident_pb2.VITAL_STATUS_MERGED
+    assert both.merged.survivor_key == survivor
+    assert list(both.survivor.merged_keys) == [double]
+    assert list(both.survivor.eligibility_classes) == [LOW_INCOME]
+    assert both.survivor.assessment_key == made.assessment_key
+    (told,) = counter.service.events(events_pb.ResidentMerged)
+    assert (told.resident_key, told.survivor_key) == (double, survivor)
+
+    held = await counter.ask(pb.ListEligibilitiesRequest(resident_key=survivor))
+    assert [each.eligibility_key for each in held.eligibilities] == [membership]
+    homes = await counter.ask(pb.ListHouseholdsRequest(resident_key=survivor))
+    assert [each.household_key for each in homes.households] == [home]
+    assessed = await counter.ask(pb.ListAssessmentsRequest(resident_key=survivor))
+    assert [each.assessment_key for each in assessed.assessments] == [made.assessment_key]
+    with pytest.raises(AlreadyInHousehold):
+        await household(counter, survivor)
+
+
+async def test_the_number_of_a_merged_record_leads_to_the_survivor(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    last = await counter.enter("王秀英")
+    ask = pb.GetResidentRequest(resident_key=double)
+    ask.read_mask.paths.append("document")
+    document = (await counter.ask(ask)).resident.document
+    assert document.number == ""  # the number must be named itself
+    ask.read_mask.paths.append("document.number")
+    document = (await counter.ask(ask)).resident.document
+    document.masked_number = ""
+    await merge(counter, double, survivor)
+    await merge(counter, survivor, last)
+    found = await counter.ask(pb.FindResidentRequest(document=document))
+    assert found.resident.resident_key == last
+    assert sorted(found.resident.merged_keys) == sorted([double, survivor])
+
+
+async def test_a_merged_record_can_no_longer_be_written_to(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await merge(counter, double, survivor)
+    other = await counter.enter("李桂兰")
+    relation = household_pb2.FAMILY_RELATION_SIBLING
+    writes = [
+        pb.MoveResidentRequest(
+            resident_key=double, region_code="511703", moved_on=counter.day("2026-07-01")
+        ),
+        pb.RegisterDeathRequest(
+            resident_key=double, died_on=counter.day("2026-07-01"), evidence="x"
+        ),
+        pb.CorrectDeathRequest(
+            resident_key=double, died_on=counter.day("2026-07-01"), evidence="x", etag="v2"
+        ),
+        pb.RevokeDeathRequest(resident_key=double, evidence="x"),
+        pb.CorrectResidentRequest(resident_key=double, name="王", evidence="x", etag="v2"),
+        pb.GrantEligibilityRequest(
+            resident_key=double,
+            eligibility_class=ALONE,
+            valid_from=counter.day("2026-07-01"),
+            source_department="x",
+            evidence="x",
+        ),
+        pb.FormHouseholdRequest(region_code="511702", head_key=double),
+        pb.RecordRelationRequest(
+            resident_key=other, relative_key=double, relation=relation, evidence="x"
+        ),
+        pb.MergeResidentsRequest(resident_key=double, survivor_key=other, evidence="x"),
+        pb.MergeResidentsRequest(resident_key=other, survivor_key=double, evidence="x"),
+    ]
+    for request in writes:
+        with pytest.raises(RecordMerged) as told:
+            await counter.ask(request)
+        assert told.value.facts["survivor_key"] == survivor
+    with pytest.raises(RecordMerged):
+        await counter.assess(double, 40, "2026-06-01")
+
+
+async def test_a_reversal_restores_both_records_exactly(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await grant(counter, double, LOW_INCOME)
+    await grant(counter, survivor, ALONE)
+    await counter.assess(double, 40, "2026-06-01")
+    await counter.assess(survivor, 70, "2026-03-01")
+    before = state_of(counter, double), state_of(counter, survivor)
+    await merge(counter, double, survivor)
+    assert (state_of(counter, double), state_of(counter, survivor)) != before
+    await reverse(counter, double)
+    assert (state_of(counter, double), state_of(counter, survivor)) == before
+    (told,) = counter.service.events(events_pb.ResidentMergeReversed)
+    assert (told.resident_key, told.survivor_key) == (double, survivor)
+    with pytest.raises(NotMerged):
+        await reverse(counter, double)
+
+
+async def test_what_was_decided_in_between_goes_home_with_its_record(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    brought = await grant(counter, double, LOW_INCOME)
+    await merge(counter, double, survivor)
+    await grant(counter, survivor, ALONE)
+    await counter.ask(
+        pb.EndEligibilityRequest(
+            eligibility_key=brought, ended_on=counter.day("2026-10-01"), reason="收入核对超标"
+        )
+    )
+    (ended,) = counter.service.events(events_pb.EligibilityEnded)
+    assert ended.resident_key == survivor  # the record that stands for the person
+    await reverse(counter, double)
+    assert list((await counter.show(double)).eligibility_classes) == []
+    assert list((await counter.show(survivor)).eligibility_classes) == [ALONE]
+
+
+async def test_a_chain_of_merges_is_undone_from_its_end(counter: Any) -> None:
+    keys = [await counter.enter("王秀英") for _ in range(3)]
+    membership = await grant(counter, keys[0], LOW_INCOME)
+    await merge(counter, keys[0], keys[1])
+    await merge(counter, keys[1], keys[2])
+    assert list((await counter.show(keys[2])).eligibility_classes) == [LOW_INCOME]
+    with pytest.raises(RecordMerged):
+        await reverse(counter, keys[0])
+    await reverse(counter, keys[1])
+    assert list((await counter.show(keys[1])).eligibility_classes) == [LOW_INCOME]
+    assert list((await counter.show(keys[2])).eligibility_classes) == []
+    await reverse(counter, keys[0])
+    held = await counter.ask(pb.ListEligibilitiesRequest(resident_key=keys[0]))
+    assert held.eligibilities[0].eligibility_key == membership
+
+
+async def test_records_that_tell_different_deaths_are_not_merged(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await counter.die(double, "2026-06-01")
+    with pytest.raises(MergeContradicts):
+        await merge(counter, double, survivor)
+    await counter.die(survivor, "2026-06-01")
+    await merge(counter, double, survivor)
+    with pytest.raises(MergeContradicts):
+        await merge(counter, survivor, survivor)
+
+
+async def test_a_merge_based_on_an_old_version_of_either_is_refused(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await grant(counter, survivor, ALONE)
+    with pytest.raises(StaleVersion):
+        await merge(counter, double, survivor, survivor_etag="v1")
+    await merge(counter, double, survivor, etag="v1", survivor_etag="v2")
+
+
+async def test_the_survivors_death_reaches_what_the_other_brought_and_a_reversal_undoes_that(
+    counter: Any,
+) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    home = await household(counter, double)
+    await merge(counter, double, survivor)
+    await counter.die(survivor, "2026-11-01")
+    ask = pb.GetHouseholdRequest(household_key=home)
+    assert (await counter.ask(ask)).household.dissolved_on == counter.day("2026-11-01")
+    await reverse(counter, double)
+    assert (await counter.ask(ask)).household.head_key == double
+    assert (await counter.show(double)).vital_status == resident_pb2.VITAL_STATUS_ALIVE
+
+
+async def test_a_merged_record_is_no_longer_listed_among_the_living(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await merge(counter, double, survivor)
+    ask = pb.ListResidentsRequest(
+        region_code="511702", vital_status=resident_pb2.VITAL_STATUS_ALIVE
+    )
+    assert [r.resident_key for r in (await counter.ask(ask)).residents] == [survivor]

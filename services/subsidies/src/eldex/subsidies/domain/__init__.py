@@ -1,0 +1,1 @@
+"""Nouns and rules of subsidies: pure Python that knows nobody."""

@@ -1,0 +1,1 @@
+"""What subsidies are asked to do, and what they need for that."""

@@ -1,0 +1,1 @@
+"""gRPC in: `eldex.api.subsidies.v1.SubsidiesService`."""

@@ -1,0 +1,1 @@
+"""The collections of subsidies in MongoDB."""

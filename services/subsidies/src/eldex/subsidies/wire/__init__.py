@@ -1,0 +1,1 @@
+"""Between the contract's messages, the parameter files and the nouns of subsidies."""
