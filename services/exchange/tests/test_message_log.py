@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from eldex.common.testing.memory import MemoryBackend
-from eldex.exchange.domain import LogEntry
+from eldex.exchange.domain import LogEntry, Receipt
 from eldex.exchange.store.message_log import (
     CALLS,
     BrokenLog,
     MessageLog,
     NoEvidence,
-    Receipt,
     entry_hash,
     read_segment,
 )
@@ -140,8 +139,8 @@ async def test_what_the_database_missed_is_searchable_after_the_next_start(
     }
     log = await opened(tmp_path, backend)
     calls, rest = await log.search({}, size=6, before=None)
-    assert [call.log_index for call in calls] == [9, 8, 7, 6, 5, 4]
+    assert [call.index for call in calls] == [9, 8, 7, 6, 5, 4]
     assert rest == 4
     denied, _ = await log.search({"denied": True}, size=10, before=None)
-    assert [call.log_index for call in denied] == [3]
+    assert [call.index for call in denied] == [3]
     await log.close()

@@ -193,3 +193,38 @@ class LogEntry:
     code: str
     reason: str
     trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """An entry of the message log, with its place in the chain."""
+
+    index: int
+    entry: LogEntry
+    previous_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the caller gets as proof: the entry's number and its hash."""
+
+    index: int
+    entry_hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.index}:{self.entry_hash.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """An event with its number in the feed."""
+
+    cursor: int
+    event_id: str
+    type: str
+    source: str
+    subject: str
+    occurred_at: datetime
+    regions: tuple[RegionCode, ...]
+    payload: bytes
+    traceparent: str

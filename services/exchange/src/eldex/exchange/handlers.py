@@ -10,7 +10,16 @@ from typing import Any, Protocol
 from eldex.common.aggregate import Page
 from eldex.common.errors import StaleVersion
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain import Agreement, CursorUnknown, Subscription
+from eldex.exchange.domain import (
+    Agreement,
+    CursorUnknown,
+    FeedEvent,
+    LogEntry,
+    LoggedCall,
+    Receipt,
+    Scope,
+    Subscription,
+)
 
 
 class Agreements(Protocol):
@@ -46,6 +55,45 @@ class Subscriptions(Protocol):
 
     def save(self, aggregate: Subscription) -> None:
         """Stage for the commit."""
+        ...
+
+
+class Feed(Protocol):
+    """Every event of every department, numbered once."""
+
+    @property
+    def newest(self) -> int:
+        """The last number given."""
+        ...
+
+    async def read(self, after: int, scopes: Sequence[Scope], limit: int) -> list[FeedEvent]:
+        """The next events within the scopes, in order."""
+        ...
+
+    async def count(self, after: int, scopes: Sequence[Scope]) -> int:
+        """How many events within the scopes come after a cursor."""
+        ...
+
+    async def cursor_at(self, instant: datetime) -> int:
+        """The cursor after which the events begin that happened at an instant or later."""
+        ...
+
+    async def wait_beyond(self, seen: int, seconds: float) -> bool:
+        """Wait until the feed has grown beyond a cursor; False if it has not within the time."""
+        ...
+
+
+class MessageLog(Protocol):
+    """The evidence: an entry per exchange, on disk before the reply leaves."""
+
+    async def append(self, entry: LogEntry) -> Receipt:
+        """Write an entry; returns when it is on disk. Raises `NoEvidence`."""
+        ...
+
+    async def search(
+        self, where: dict[str, Any], *, size: int, before: int | None
+    ) -> tuple[list[LoggedCall], int | None]:
+        """Entries that match, newest first, and where the next page begins."""
         ...
 
 

@@ -7,10 +7,9 @@ from typing import Never
 from google.protobuf.message import Message
 
 from eldex.api.exchange.v1 import agreement_pb2 as pb
-from eldex.common.dates import day, optional_day, proto_day, proto_instant
+from eldex.common.dates import day, instant, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
 from eldex.exchange import domain
-from eldex.exchange.store.feed import FeedEvent
 
 
 def agreement_in(message: pb.Agreement) -> domain.Agreement:
@@ -61,7 +60,47 @@ def subscription(
     )
 
 
-def delivered(event: FeedEvent) -> pb.DeliveredEvent:
+def logged_call(call: domain.LoggedCall) -> pb.LoggedCall:
+    """An entry of the log: what is chained, kept and shown."""
+    entry = call.entry
+    return pb.LoggedCall(
+        log_index=call.index,
+        answered_at=proto_instant(entry.at),
+        subsystem=entry.subsystem,
+        method=entry.method,
+        purpose=entry.purpose,
+        agreement_key=entry.agreement_key,
+        agreement_version=entry.agreement_version,
+        legal_basis=entry.legal_basis,
+        request_digest=entry.request_digest,
+        reply_digest=entry.reply_digest,
+        code=entry.code,
+        reason=entry.reason,
+        trace_id=entry.trace_id,
+        previous_hash=call.previous_hash,
+    )
+
+
+def logged_call_in(message: pb.LoggedCall) -> domain.LoggedCall:
+    """An entry as it was kept."""
+    entry = domain.LogEntry(
+        at=instant(message.answered_at),
+        subsystem=message.subsystem,
+        method=message.method,
+        purpose=message.purpose,
+        agreement_key=message.agreement_key,
+        agreement_version=message.agreement_version,
+        legal_basis=message.legal_basis,
+        request_digest=message.request_digest,
+        reply_digest=message.reply_digest,
+        code=message.code,
+        reason=message.reason,
+        trace_id=message.trace_id,
+    )
+    return domain.LoggedCall(message.log_index, entry, message.previous_hash)
+
+
+def delivered(event: domain.FeedEvent) -> pb.DeliveredEvent:
     """An event as a subscriber gets it."""
     return pb.DeliveredEvent(
         cursor=event.cursor,

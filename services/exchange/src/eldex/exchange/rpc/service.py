@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from opentelemetry.trace import SpanKind
@@ -17,11 +16,9 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, Mark, UnitOfWork
 from eldex.exchange import handlers, wire
-from eldex.exchange.domain import NoAgreement, Scope, Subscription, decide_events
-from eldex.exchange.handlers import Stores
+from eldex.exchange.domain import FeedEvent, NoAgreement, Scope, Subscription, decide_events
+from eldex.exchange.handlers import Feed, MessageLog, Stores
 from eldex.exchange.rpc.agreement_table import AgreementTable
-from eldex.exchange.store.feed import Feed, FeedEvent
-from eldex.exchange.store.message_log import MessageLog
 
 _BATCH = 500
 _HEARTBEAT_SECONDS = 5.0
@@ -101,7 +98,8 @@ class ExchangeService:
         )
         next_key = None if next_index is None else str(next_index)
         response = pb.ListCallsResponse(
-            calls=calls, next_page_token=paging.token(request, next_key)
+            calls=[wire.logged_call(each) for each in calls],
+            next_page_token=paging.token(request, next_key),
         )
         for each in response.calls:
             masks.keep(each, request.read_mask)
@@ -196,7 +194,7 @@ class ExchangeService:
                 if events:
                     cursor = max(cursor, events[-1].cursor)
                     yield self._delivery(events, cursor, subsystem)
-                elif not await self._grown(newest):
+                elif not await self._feed.wait_beyond(newest, _HEARTBEAT_SECONDS):
                     yield pb.SubscribeResponse(cursor=cursor)
         finally:
             self._connected[key] -= 1
@@ -223,15 +221,6 @@ class ExchangeService:
                 return await self._feed.cursor_at(instant(request.from_time))
             case _:
                 return subscription.acknowledged
-
-    async def _grown(self, seen: int) -> bool:
-        """Wait until the feed has grown; False after a while without."""
-        try:
-            async with asyncio.timeout(_HEARTBEAT_SECONDS), self._feed.grown:
-                await self._feed.grown.wait_for(lambda: self._feed.newest > seen)
-        except TimeoutError:
-            return False
-        return True
 
     def _delivery(
         self, events: list[FeedEvent], cursor: int, subsystem: str

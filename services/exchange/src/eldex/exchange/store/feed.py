@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +16,7 @@ from eldex.common.identifiers import RegionCode
 from eldex.common.inbox import EventMeta
 from eldex.common.kafka import Record
 from eldex.common.store import Backend, ChangeSet, Document, Index, Write
-from eldex.exchange.domain import Scope
+from eldex.exchange.domain import FeedEvent, Scope
 
 FEED: Final = "feed"
 HEAD: Final = "feed_head"
@@ -33,21 +32,6 @@ COLLECTIONS: Final = {
 _MOST_AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class FeedEvent:
-    """An event with its number in the feed."""
-
-    cursor: int
-    event_id: str
-    type: str
-    source: str
-    subject: str
-    occurred_at: datetime
-    regions: tuple[RegionCode, ...]
-    payload: bytes
-    traceparent: str
-
-
 class Feed:
     """Takes events over from the topics, and gives them out by number."""
 
@@ -56,7 +40,7 @@ class Feed:
         self._waiting: list[tuple[Document, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.newest = 0
-        self.grown = asyncio.Condition()
+        self._grown = asyncio.Condition()
 
     async def start(self) -> None:
         """Learn where the feed stands."""
@@ -98,8 +82,8 @@ class Feed:
                 continue
             for _, future in batch:
                 future.set_result(None)
-            async with self.grown:
-                self.grown.notify_all()
+            async with self._grown:
+                self._grown.notify_all()
 
     async def _number(self, documents: Sequence[Document]) -> None:
         ids = [document["event_id"] for document in documents]
@@ -131,6 +115,15 @@ class Feed:
     async def count(self, after: int, scopes: Sequence[Scope]) -> int:
         """How many events within the scopes come after a cursor."""
         return await self._backend.count(FEED, _within(after, scopes))
+
+    async def wait_beyond(self, seen: int, seconds: float) -> bool:
+        """Wait until the feed has grown beyond a cursor; False if it has not within the time."""
+        try:
+            async with asyncio.timeout(seconds), self._grown:
+                await self._grown.wait_for(lambda: self.newest > seen)
+        except TimeoutError:
+            return False
+        return True
 
     async def cursor_at(self, instant: datetime) -> int:
         """The cursor after which the events begin that happened at an instant or later."""

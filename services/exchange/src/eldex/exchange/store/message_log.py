@@ -12,16 +12,15 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from eldex.api.exchange.v1 import agreement_pb2 as pb
-from eldex.common.dates import proto_instant
 from eldex.common.errors import DomainError, Kind
 from eldex.common.logs import logger
 from eldex.common.store import Backend, ChangeSet, Document, Index, Write
-from eldex.exchange.domain import LogEntry
+from eldex.exchange import wire
+from eldex.exchange.domain import LogEntry, LoggedCall, Receipt
 
 CALLS: Final = "calls"
 COLLECTIONS: Final = {
@@ -49,17 +48,6 @@ class NoEvidence(DomainError):
 
 class BrokenLog(Exception):
     """The log on disk is not what was written; says which entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the caller gets as proof: the entry's number and its hash."""
-
-    index: int
-    entry_hash: bytes
-
-    def __str__(self) -> str:
-        return f"{self.index}:{self.entry_hash.hex()}"
 
 
 def entry_hash(data: bytes) -> bytes:
@@ -142,7 +130,7 @@ class MessageLog:
         number, last = self._next, self._last_hash
         calls, frames, receipts = [], [], []
         for entry in entries:
-            call = _call(entry, number, last)
+            call = wire.logged_call(LoggedCall(number, entry, last))
             data = call.SerializeToString(deterministic=True)
             last = entry_hash(data)
             calls.append(call)
@@ -197,7 +185,7 @@ class MessageLog:
 
     async def search(
         self, where: Document, *, size: int, before: int | None
-    ) -> tuple[list[pb.LoggedCall], int | None]:
+    ) -> tuple[list[LoggedCall], int | None]:
         """Entries that match, newest first, and where the next page begins.
 
         What was written before the search began is found by it, unless the database is away.
@@ -207,8 +195,11 @@ class MessageLog:
         if before is not None:
             where = {**where, "_id": {"$lt": before}}
         found = await self._backend.query(CALLS, where, [("_id", -1)], size + 1)
-        calls = [pb.LoggedCall.FromString(document["entry"]) for document in found[:size]]
-        return calls, calls[-1].log_index if len(found) > size else None
+        calls = [
+            wire.logged_call_in(pb.LoggedCall.FromString(document["entry"]))
+            for document in found[:size]
+        ]
+        return calls, calls[-1].index if len(found) > size else None
 
 
 def read_segment(path: Path) -> Iterator[tuple[int, pb.LoggedCall, bytes]]:
@@ -223,25 +214,6 @@ def read_segment(path: Path) -> Iterator[tuple[int, pb.LoggedCall, bytes]]:
         entry = data[start + _LENGTH_BYTES : end]
         yield end, pb.LoggedCall.FromString(entry), entry
         start = end
-
-
-def _call(entry: LogEntry, number: int, previous: bytes) -> pb.LoggedCall:
-    return pb.LoggedCall(
-        log_index=number,
-        answered_at=proto_instant(entry.at),
-        subsystem=entry.subsystem,
-        method=entry.method,
-        purpose=entry.purpose,
-        agreement_key=entry.agreement_key,
-        agreement_version=entry.agreement_version,
-        legal_basis=entry.legal_basis,
-        request_digest=entry.request_digest,
-        reply_digest=entry.reply_digest,
-        code=entry.code,
-        reason=entry.reason,
-        trace_id=entry.trace_id,
-        previous_hash=previous,
-    )
 
 
 def _document(call: pb.LoggedCall) -> dict[str, Any]:
