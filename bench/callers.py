@@ -123,7 +123,9 @@ class Callers:
     async def do(self, job: Job) -> Job:
         """One job: prepare, call, tell when it began and ended."""
         if job["do"] == "know":
-            self.moves[job["residents"]] = Moves(job["keys"])
+            # Who is given a copy of the house's residents goes on where the house has come to.
+            house = self.moves.get("house")
+            self.moves[job["residents"]] = Moves(job["keys"], house.done if house else 0)
             return {}
         if job["do"] == "register":
             commands = registrations(job["count"])

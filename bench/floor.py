@@ -101,14 +101,15 @@ class Slice:
         for request, payload in zip(requests, payloads, strict=True):
             document = found[request.resident_key]
             before = document["version"]
-            outbox.append(_move(document, request, now))
+            outbox.append(moved(document, request, now))
             states.append(ReplaceOne({"_id": document["_id"], "version": before}, document))
             reply = f"v{document['version']}".encode()
             replies.append(reply)
             if self._everything:
                 more += _more(document, request, payload, reply, now)
-        with self.client.start_session() as session, session.start_transaction(
-            read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
+        with (
+            self.client.start_session() as session,
+            session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_DURABLE),
         ):
             written = self.database["residents"].bulk_write(states, session=session)
             if written.matched_count != len(states):
@@ -120,7 +121,7 @@ class Slice:
         return replies
 
 
-def _move(document: Document, request: pb.MoveResidentRequest, now: datetime) -> Document:
+def moved(document: Document, request: pb.MoveResidentRequest, now: datetime) -> Document:
     """Change the state in place; the outbox document of its event."""
     moved_on = request.moved_on
     day = date(moved_on.year, moved_on.month, moved_on.day).isoformat()
@@ -208,7 +209,7 @@ def relay(database: Any, bootstrap: str, topic: str) -> None:
             if change is not None:
                 entry = change["fullDocument"]
                 producer.produce(
-                    topic, entry["payload"], entry["aggregateid"], headers=_headers(entry)
+                    topic, entry["payload"], entry["aggregateid"], headers=headers_of(entry)
                 )
                 since += 1
             if since and (change is None or since >= 2_000):
@@ -219,7 +220,8 @@ def relay(database: Any, bootstrap: str, topic: str) -> None:
                 since = 0
 
 
-def _headers(entry: Document) -> list[tuple[str, str]]:
+def headers_of(entry: Document) -> list[tuple[str, str]]:
+    """The record's headers, as the house writes them."""
     return [
         ("ce_specversion", "1.0"),
         ("ce_id", entry["_id"]),
@@ -316,7 +318,6 @@ def project(
             "group.protocol": "consumer",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
             "fetch.queue.backoff.ms": 5,
         }
     )
@@ -343,8 +344,11 @@ def project(
             )
             seen.append({"_id": f"event/{headers['ce_id'].decode()}", "expires_at": now})
         if which == "all":
-            with client.start_session() as session, session.start_transaction(
-                read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
+            with (
+                client.start_session() as session,
+                session.start_transaction(
+                    read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
+                ),
             ):
                 abodes.bulk_write(updates, session=session, ordered=False)
                 marks.bulk_write([InsertOne(s) for s in seen], session=session, ordered=False)

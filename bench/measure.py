@@ -126,9 +126,7 @@ class Bench:
         kept: dict[str, list[Round]] = {name: [] for name in contestants}
         for _ in range(self.rounds):
             for name, count in contestants.items():
-                kept[name].append(
-                    await self.pipeline(name, road=road, count=count, window=window)
-                )
+                kept[name].append(await self.pipeline(name, road=road, count=count, window=window))
         print(f"\n{title}: {self.rounds} rounds in turns, {window} commands under way")
         print(f"  {'':14}{'events/s':>9} {'least-most':>13}  µs CPU per event (callers apart)")
         for name, rounds in kept.items():
@@ -190,19 +188,25 @@ class Bench:
                     who = self.place.contestants[name]
                     pids = {"server": who.pids["server"]}
                     before = cpu_seconds(pids)["server"]
-                    await self._call(who, road=road, count=count, window=2 * window if road == "trunk" else window, channels=4)
+                    await self._call(
+                        who,
+                        road=road,
+                        count=count,
+                        window=2 * window if road == "trunk" else window,
+                        channels=4,
+                    )
                     if turn:  # the first is for warming up
                         kept.append((cpu_seconds(pids)["server"] - before) / count * 1e6)
             on, off = (statistics.median(kept) for kept in used.values())
-            print(f"\nobservability, {road}: {on:.0f} µs of the registry's CPU per call, {off:.0f} off")
+            print(
+                f"\nobservability, {road}: {on:.0f} µs of the registry's CPU per call, {off:.0f} off"
+            )
             if road == "unary":
                 self.tell("observability_on_over_off", on, off, "<= 1.10", 1.10)
             else:
                 self.tell("observability_on_over_off_trunk", on, off, "", None)
 
-    def tell(
-        self, name: str, value: float, floor: float, target: str, limit: float | None
-    ) -> None:
+    def tell(self, name: str, value: float, floor: float, target: str, limit: float | None) -> None:
         """Keep a figure."""
         ratio = value / floor
         reached = None
@@ -270,7 +274,9 @@ def main() -> None:
         verdict = {True: "reached", False: "NOT reached", None: ""}[f.reached]
         print(f"{f.name:44}{f.value:10,.1f}{f.floor:10,.1f}{f.ratio:8.2f}  {f.target:8} {verdict}")
     load = os.getloadavg()[0]
-    print(f"\n{time.monotonic() - began:.0f} s, load {load:.1f}; written to {OUT.relative_to(ROOT)}")
+    print(
+        f"\n{time.monotonic() - began:.0f} s, load {load:.1f}; written to {OUT.relative_to(ROOT)}"
+    )
 
 
 if __name__ == "__main__":

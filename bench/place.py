@@ -139,18 +139,14 @@ class Place:
         )
         await self._exits.enter_async_context(process)
         assert process.pid is not None
-        self._enter(
-            Contestant("unobserved", listen, tls=True, projector=None), server=process.pid
-        )
+        self._enter(Contestant("unobserved", listen, tls=True, projector=None), server=process.pid)
 
 
 @asynccontextmanager
 async def place(root: Path, **env: str) -> AsyncIterator[Place]:
     """A running place in a folder; everything ends with the block."""
     otlp = f"{HOST}:{reserve()}"
-    settings = Settings.for_tests(
-        root, ELDEX_TRACE_RATIO="0.1", ELDEX_OTLP_ENDPOINT=otlp, **env
-    )
+    settings = Settings.for_tests(root, ELDEX_TRACE_RATIO="0.1", ELDEX_OTLP_ENDPOINT=otlp, **env)
     stack = Stack(settings, services=("registry",))
     try:
         async with AsyncExitStack() as exits:

@@ -24,7 +24,7 @@ from pymongo.write_concern import WriteConcern
 
 from bench.callers import MOVE
 from bench.child import serve
-from bench.floor import Document, _headers, _move
+from bench.floor import Document, headers_of, moved
 from bench.tally import Tally, name_of
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
@@ -40,7 +40,7 @@ async def server(listen: str, mongo_uri: str, database: str, bootstrap: str) -> 
     async def move(request: pb.MoveResidentRequest, _: Any) -> pb.MoveResidentResponse:
         async with await client.start_session() as session, session.start_transaction():
             document = await db.residents.find_one({"_id": request.resident_key}, session=session)
-            entry = _move(document, request, datetime.now(UTC)) | {"sent": False}
+            entry = moved(document, request, datetime.now(UTC)) | {"sent": False}
             await db.residents.replace_one({"_id": document["_id"]}, document, session=session)
             await db.outbox.insert_one(entry, session=session)
         response = pb.MoveResidentResponse()
@@ -73,7 +73,9 @@ async def _relay(db: Any, bootstrap: str, topic: str) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": bootstrap, "acks": "all"})
     while True:
         async for entry in db.outbox.find({"sent": False}).sort("timestamp", 1):
-            producer.produce(topic, entry["payload"], entry["aggregateid"], headers=_headers(entry))
+            producer.produce(
+                topic, entry["payload"], entry["aggregateid"], headers=headers_of(entry)
+            )
             await asyncio.to_thread(producer.flush)
             await db.outbox.update_one({"_id": entry["_id"]}, {"$set": {"sent": True}})
         await asyncio.sleep(0.05)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ class Traffic:
 
     async def client(self) -> None:
         while self.running:
-            number = self._new_number(f"19{self._rng.randint(30, 45)}0{self._rng.randint(1, 9)}15")
+            # Another birth date for every thousand, so that no number comes twice.
+            day = date(1930, 1, 1) + timedelta(days=len(self.ledger.registered) // 300)
+            number = self._new_number(day.strftime("%Y%m%d"))
             reply = await self._insist(
                 "RegistryService/RegisterResident",
                 pb.RegisterResidentRequest(
@@ -152,8 +155,11 @@ class Deaths:
         part.env["ELDEX_KILL_AT"] = f"{step}:{self._rng.randint(1, 6)}:{done}"
         restarts = part.restarts
         await part.kill()
-        await self._restarted(part, restarts + 2)
-        assert done.exists(), f"{name} did not die {step}"
+        try:
+            await self._restarted(part, restarts + 2)
+        except TimeoutError:
+            raise AssertionError(f"{name} did not die {step}; deaths so far {self.count}") from None
+        assert done.exists(), f"{name} died, but not {step}"
         del part.env["ELDEX_KILL_AT"]
         self.count[f"{name} {step}"] += 1
 

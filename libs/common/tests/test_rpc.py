@@ -178,9 +178,10 @@ async def test_a_deadline_ends_the_work(exchange: Caller, desk: Desk) -> None:
 
     async def endless(_: Message, __: Call) -> Message:
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.Event().wait()
         finally:
             ended.set()
+        return pb.GetFlowsResponse()
 
     desk.answer = endless
     reply = await exchange.ask(GET, pb.GetFlowsRequest(), timeout_seconds=0.2)

@@ -16,7 +16,9 @@ from eldex.api.medical.v1 import medical_events_pb2
 from eldex.api.registry.v1 import assessment_pb2, eligibility_pb2, resident_events_pb2
 from eldex.api.subsidies.v1 import entitlement_pb2, payment_pb2
 from eldex.api.subsidies.v1 import subsidies_service_pb2 as pb
+from eldex.common.inbox import Inbox
 from eldex.common.regions import Divisions
+from eldex.common.store import UnitOfWork
 from eldex.common.testing.harness import ServiceOnMemory
 from eldex.subsidies import main
 from eldex.subsidies.handlers.ports import Stores
@@ -63,10 +65,14 @@ class Office:
             event,
             main.SUBSCRIPTIONS,
         )
-        self.worker = Worker(
-            main.UnitOfWorkForWorker(self.service.work), self.service.clock, self.shipped.seeds
-        )
-        self.door = SubsidiesService(self.service.work, divisions(), self.worker.wake)
+        self.use(self.service.work)
+
+    def use(self, work: UnitOfWork[Stores]) -> None:
+        """Do everything on another database from now on."""
+        self.service.work = work
+        self.service.inbox = Inbox("subsidies", main.SUBSCRIPTIONS, work)
+        self.worker = Worker(main.UnitOfWorkForWorker(work), self.service.clock, self.shipped.seeds)
+        self.door = SubsidiesService(work, divisions(), self.worker.wake)
 
     async def start(self, today: str = "2026-11-22") -> Office:
         """Open with the parameters that come with the service."""
@@ -195,7 +201,9 @@ class Office:
             institution_key=key, opened_on=on(opened_on), region_code=TONGCHUAN
         )
 
-    def bed_occupied(self, admission: str, bed: str, occupied_on: str, kind: str = "NURSING") -> Any:
+    def bed_occupied(
+        self, admission: str, bed: str, occupied_on: str, kind: str = "NURSING"
+    ) -> Any:
         return bed_events_pb2.BedOccupied(
             institution_key=HOME,
             bed_key=bed,

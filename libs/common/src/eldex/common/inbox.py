@@ -74,6 +74,9 @@ Handler = Callable[[Any, EventMeta, S, datetime], Awaitable[None]]
 Subscriptions = Mapping[type[Message], Handler[S]]
 """Which events a service listens to, and who handles each; written in its `main`."""
 
+Take = Callable[[Record, EventMeta], Awaitable[None]]
+"""Takes an event over durably, as it is; one that is known already is left out."""
+
 
 class TooManyDeadLetters(Exception):
     """So many events could not be applied that the fault is ours, or the producer's, not theirs."""
@@ -82,8 +85,15 @@ class TooManyDeadLetters(Exception):
 class Inbox(Generic[S]):
     """Applies events through the unit of work, with the event's id as its mark."""
 
-    def __init__(self, service: str, subscriptions: Subscriptions[S], work: UnitOfWork[S]) -> None:
-        self._service, self._work = service, work
+    def __init__(
+        self,
+        service: str,
+        subscriptions: Mapping[type[Message], Handler[S] | None],
+        work: UnitOfWork[S],
+        take: Take | None = None,
+    ) -> None:
+        """`take` takes every event over as it is, instead of handlers that stage effects."""
+        self._service, self._work, self._take = service, work, take
         self._handlers = {kind.DESCRIPTOR.full_name: h for kind, h in subscriptions.items()}
         self._kinds = {kind.DESCRIPTOR.full_name: kind for kind in subscriptions}
         self._recent: deque[float] = deque()
@@ -133,7 +143,11 @@ class Inbox(Generic[S]):
             raise InvalidRequest(
                 Violation("payload", f"不是 {meta.type}", f"is not a {meta.type}", "MALFORMED")
             ) from error
+        if self._take is not None:
+            await self._take(record, meta)
+            return "applied"
         handler = self._handlers[meta.type]
+        assert handler is not None
 
         async def act(stores: S, now: datetime) -> None:
             await handler(message, meta, stores, now)

@@ -35,6 +35,7 @@ from eldex.common.errors import DomainError, Unavailable
 from eldex.common.logs import logger
 
 _MOST_PER_POLL: Final = 500
+_COMMIT_EVERY_SECONDS: Final = 0.2
 _MOST_WAITING: Final = 2_000
 """Records of one partition held in memory before its fetching pauses."""
 _DEFECT: Final = "DEFECT"
@@ -162,7 +163,8 @@ class Consumer:
     """Reads topics as one member of a group and applies every record at least once, in order per key.
 
     Each assigned partition has a worker that takes all that waits, applies different keys side by
-    side (they share commits), and then has the offset committed. A held partition holds nobody else.
+    side (they share commits), and then has the offset committed (a moment later, together with the
+    other partitions'). A held partition holds nobody else.
     """
 
     def __init__(self, bootstrap: str, group: str, topics: Sequence[str], apply: Apply) -> None:
@@ -174,13 +176,9 @@ class Consumer:
                 "group.id": group,
                 "group.protocol": "consumer",
                 "client.id": group,
-                # Only offsets that were stored after their records' effects are durable are
-                # committed; all partitions together, because each commit costs the broker a write.
-                "enable.auto.commit": True,
-                "enable.auto.offset.store": False,
-                "auto.commit.interval.ms": 200,
+                # Not the driver's own: with it, `close` waits for a broker that is away.
+                "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 20,
                 "fetch.queue.backoff.ms": 5,
                 "queued.min.messages": 5_000,
                 "error_cb": self._troubles,
@@ -189,6 +187,7 @@ class Consumer:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._to_commit: dict[tuple[str, int], int] = {}
         self._owned: set[tuple[str, int]] = set()
         self.broken: str = ""
         """Why the consumer stopped; empty while it runs."""
@@ -207,11 +206,13 @@ class Consumer:
         self._consumer.subscribe(
             self._topics, on_assign=assigned, on_revoke=revoked, on_lost=revoked
         )
+        committing = asyncio.create_task(self._commit_regularly())
         try:
             while True:
                 for message in await loop.run_in_executor(self._thread, self._poll):
                     self._accept(message)
         finally:
+            committing.cancel()
             await self._drop([TopicPartition(*place) for place in self._partitions])
             await loop.run_in_executor(self._thread, self._consumer.close)
             self._thread.shutdown(wait=False)
@@ -255,15 +256,27 @@ class Consumer:
                 del partition.waiting[: len(batch)]
                 steps.reached("between-apply-and-offset")
                 partition.applied = batch[-1].offset + 1
-                position = TopicPartition(partition.topic, partition.number, partition.applied)
-                try:
-                    self._consumer.store_offsets(offsets=[position])
-                except KafkaException as error:
-                    # The effects are durable and known by their marks: a lost offset costs a repeat.
-                    logger().warning("offset_not_stored", reason=error.args[0].name())
+                self._to_commit[partition.topic, partition.number] = partition.applied
                 if partition.paused and len(partition.waiting) < _MOST_WAITING // 2:
                     partition.paused = False
                     self._consumer.resume([TopicPartition(partition.topic, partition.number)])
+
+    async def _commit_regularly(self) -> None:
+        """Commit offsets of all partitions together: each commit costs the broker a write."""
+        while True:
+            await asyncio.sleep(_COMMIT_EVERY_SECONDS)
+            self._commit()
+
+    def _commit(self) -> None:
+        positions = [TopicPartition(*place, offset) for place, offset in self._to_commit.items()]
+        self._to_commit.clear()
+        if not positions:
+            return
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=True)
+        except KafkaException as error:
+            # The effects are durable and known by their marks: a lost offset costs a repeat.
+            logger().warning("offset_not_committed", reason=error.args[0].name())
 
     async def _apply_batch(self, partition: _Partition, batch: Sequence[Record]) -> None:
         by_key: dict[str, list[Record]] = {}
@@ -321,6 +334,7 @@ class Consumer:
             if dropped is not None and dropped.task is not None:
                 tasks.append(dropped.task)
         await _ended(tasks)
+        self._commit()  # before they are another's
 
     def flows(self) -> list[FlowState]:
         """How far each partition has come, as far as it is known without asking the broker."""

@@ -72,7 +72,6 @@ def configure(service: str, instance: str, level: str = "info") -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _add_trace,
             _add_defect,
@@ -83,7 +82,8 @@ def configure(service: str, instance: str, level: str = "info") -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service, instance=instance)
+    global _logger  # noqa: PLW0603 - the logger of the process
+    _logger = structlog.get_logger(service=service, instance=instance)
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_ToStructlog()], force=True)
 
 
@@ -91,11 +91,15 @@ class _ToStructlog(logging.Handler):
     """Libraries that use the standard library's logging write the same JSON lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.log(record.levelno, "library_spoke", logger=record.name, message=record.getMessage())
+        logger().log(
+            record.levelno, "library_spoke", logger=record.name, message=record.getMessage()
+        )
+
+
+# One and the same object, because structlog puts a logger together anew for each that is asked for.
+_logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:
     """The process's logger."""
-    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return log
+    return _logger

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 import uvloop
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -28,9 +29,10 @@ from eldex.api.trunk.v1 import trunk_service_pb2
 from eldex.common import logs, mongo, telemetry
 from eldex.common.admin import admin_server
 from eldex.common.clock import Clock, system_clock
+from eldex.common.contract import load_contract
 from eldex.common.errors import CannotStart, DomainError
-from eldex.common.inbox import Inbox, Subscriptions
-from eldex.common.kafka import Apply, Consumer, Producer
+from eldex.common.inbox import Inbox, Subscriptions, Take
+from eldex.common.kafka import Consumer, Producer
 from eldex.common.logs import logger
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
@@ -73,14 +75,6 @@ class Parts(Generic[S]):
         return Peer(opened, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Topics that a service reads as a whole, instead of subscribing to kinds of events."""
-
-    topics: Sequence[str]
-    apply: Apply
-
-
 @dataclass(slots=True)
 class Plan(Generic[S]):
     """A service as its `main` describes it."""
@@ -98,8 +92,8 @@ class Plan(Generic[S]):
     policy: Policy = services_only
     prepare: Callable[[Parts[S]], Awaitable[None]] | None = None
     """What must be done before anything is served."""
-    reader: Callable[[Parts[S]], Reader] | None = None
-    """What it reads instead of subscribing."""
+    take: Callable[[Parts[S]], Take] | None = None
+    """Takes over the events of all topics, instead of subscribing to kinds of them."""
     doors: Callable[[Parts[S]], Sequence[grpc.GenericRpcHandler]] = lambda _: ()
     """Further gRPC handlers (the exchange forwards what it has no method for)."""
     tasks: Callable[[Parts[S]], Sequence[Callable[[], Any]]] = lambda _: ()
@@ -222,17 +216,27 @@ async def _parts(plan: Plan[S], settings: Settings, stack: AsyncExitStack) -> Pa
 
 
 def _reading(plan: Plan[S], parts: Parts[S]) -> tuple[Inbox[S] | None, Consumer | None]:
-    bootstrap = parts.settings.kafka_bootstrap
-    if plan.reader is not None:
-        reader = plan.reader(parts)
-        return None, Consumer(bootstrap, plan.name, reader.topics, reader.apply)
-    subscriptions = plan.subscriptions(parts)
+    if plan.take is not None:
+        load_contract()
+        subscriptions: Subscriptions[S] | Mapping[type[Message], None] = dict.fromkeys(
+            _all_events()
+        )
+        take = plan.take(parts)
+    else:
+        subscriptions, take = plan.subscriptions(parts), None
     if not subscriptions:
         return None, None
-    inbox = Inbox(plan.name, subscriptions, parts.work)
+    inbox = Inbox(plan.name, subscriptions, parts.work, take)
     kinds = {kind.DESCRIPTOR.full_name for kind in subscriptions}
     topics = sorted(t.name for t in load_topics().values() if kinds & set(t.events))
-    return inbox, Consumer(bootstrap, plan.name, topics, inbox.apply)
+    return inbox, Consumer(parts.settings.kafka_bootstrap, plan.name, topics, inbox.apply)
+
+
+def _all_events() -> list[type[Message]]:
+    """The class of every event of every topic."""
+    pool = descriptor_pool.Default()
+    names = sorted(name for topic in load_topics().values() for name in topic.events)
+    return [message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in names]
 
 
 def _served(

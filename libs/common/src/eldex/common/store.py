@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from cattrs.preconf.bson import make_converter
@@ -179,20 +180,18 @@ class _Loader:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._waiting: dict[tuple[str, str], dict[Any, asyncio.Future[list[Document]]]] = (
+        self._waiting: dict[tuple[str, str], dict[Any, list[asyncio.Future[list[Document]]]]] = (
             defaultdict(dict)
         )
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def load(self, collection: str, path: str, value: Any) -> list[Document]:
         place = (collection, path)
-        waiting = self._waiting[place]
-        future = waiting.get(value)
-        if future is None:
-            future = waiting[value] = asyncio.get_running_loop().create_future()
-            if place not in self._running:
-                self._running[place] = asyncio.create_task(self._drain(place))
-        return await asyncio.shield(future)
+        future: asyncio.Future[list[Document]] = asyncio.get_running_loop().create_future()
+        self._waiting[place].setdefault(value, []).append(future)
+        if place not in self._running:
+            self._running[place] = asyncio.create_task(self._drain(place))
+        return await future
 
     async def _drain(self, place: tuple[str, str]) -> None:
         collection, path = place
@@ -205,11 +204,12 @@ class _Loader:
                             if value in by_value:
                                 by_value[value].append(document)
                 except Exception as error:  # noqa: BLE001 - told to everybody who asked
-                    for future in asked.values():
+                    for future in chain.from_iterable(asked.values()):
                         _settle(future, error)
                     continue
-                for value, future in asked.items():
-                    _settle(future, by_value[value])
+                for value, futures in asked.items():
+                    for future in futures:
+                        _settle(future, by_value[value])
         finally:
             del self._running[place]
 
@@ -384,7 +384,7 @@ class GroupCommit:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((changes, future))
         self._start()
-        return await asyncio.shield(future)
+        return await future
 
     def _start(self) -> None:
         if len(self._tasks) < self._lanes and self._queue:

@@ -7,6 +7,7 @@ request's content.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,11 +17,20 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("eldex")
+_NOT_SAMPLED = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00")
+"""A valid `traceparent` whose trace is not kept (W3C Trace Context, version 00)."""
 
 
 def configure(
@@ -52,7 +62,17 @@ def span(
     attributes: Mapping[str, str | int | float | bool] | None = None,
 ) -> Iterator[Span]:
     """A span around a call or an event; `parent` is a carrier with `traceparent`, if any."""
-    remote = _propagator.extract(parent) if parent and "traceparent" in parent else None
+    given = parent.get("traceparent", "") if parent else ""
+    if _NOT_SAMPLED.fullmatch(given):
+        # Nobody keeps this trace, which is so for most: its ids go on, and that is all.
+        unkept = NonRecordingSpan(_context_of(given))
+        token = context.attach(trace.set_span_in_context(unkept))
+        try:
+            yield unkept
+        finally:
+            context.detach(token)
+        return
+    remote = _propagator.extract(parent) if parent and given else None
     with _tracer.start_as_current_span(
         name,
         context=remote,
@@ -74,11 +94,17 @@ def failed(current: Span, reason: str) -> None:
     current.set_status(Status(StatusCode.ERROR, reason))
 
 
+def _context_of(given: str) -> SpanContext:
+    _, trace_id, span_id, _ = given.split("-")
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True)
+
+
 def traceparent() -> str:
     """The current span as a W3C `traceparent`; empty outside of any."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier, context.get_current())
-    return carrier.get("traceparent", "")
+    found = trace.get_current_span().get_span_context()
+    if not found.is_valid:
+        return ""
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
 
 def trace_id() -> str:

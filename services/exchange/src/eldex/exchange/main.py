@@ -10,11 +10,9 @@ import yaml
 from google.protobuf.json_format import ParseDict
 
 from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
-from eldex.api.topics import load_topics
-from eldex.common.contract import load_contract
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.trunk import Trunk
-from eldex.common.service import Parts, Plan, Reader, Served, run, service_descriptor
+from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.settings import Settings
 from eldex.common.store import Mark
 from eldex.exchange import handlers, wire
@@ -91,7 +89,6 @@ def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
 
 def plan(settings: ExchangeSettings) -> Plan[Stores]:
     """The exchange, described."""
-    load_contract()
     made: list[Exchange] = []
 
     async def prepare(parts: Parts[Stores]) -> None:
@@ -106,9 +103,6 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
         return [made[0].forwarding()]
 
-    def reader(_: Parts[Stores]) -> Reader:
-        return Reader(sorted(load_topics()), made[0].feed.append)
-
     return Plan(
         name="exchange",
         stores=stores,
@@ -116,7 +110,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         to_message=wire.event,
         services=services,
         prepare=prepare,
-        reader=reader,
+        take=lambda _: made[0].feed.append,
         policy=may_call,
         doors=doors,
         tasks=lambda _: [made[0].agreements.run],

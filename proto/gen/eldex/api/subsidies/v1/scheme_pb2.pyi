@@ -482,7 +482,7 @@ class Redecision(_message.Message):
     region_code: _builtins.str
     """The division."""
     decided: _builtins.int
-    """How many people were decided so far."""
+    """How many people or institutions were decided so far; 0 if a wider change decided them too."""
     finished: _builtins.bool
     """Whether all are."""
     def __init__(

@@ -244,7 +244,9 @@ def _where(search: Search) -> Document:
 def _summary(trace_id: str, parts: Sequence[Document]) -> TraceSummary:
     # False sorts before True: a span without a parent before the earliest of the others.
     root = min((part["first"] for part in parts), key=lambda f: (f["root"], f["start"]))
-    services = sorted(((p["_id"]["service"], p["spans"]) for p in parts), key=lambda s: -s[1])
+    services = sorted(
+        ((p["_id"]["service"], p["spans"]) for p in parts), key=lambda s: (-s[1], s[0])
+    )
     return TraceSummary(
         trace_id=trace_id,
         root_service=root["service"],

@@ -74,7 +74,7 @@ def _environment(language: Language) -> Environment:
         "clock_time": clock_time,
         "department": partial(words.department, language=language),
         "event_words": partial(words.event, language=language),
-        "method_words": partial(words.method, language=language),
+        "span_words": partial(words.span, language=language),
         "about_words": partial(words.about, language=language),
         "colour": drawing.colour,
         "say": say,

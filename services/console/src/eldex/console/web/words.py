@@ -80,6 +80,14 @@ EVENTS: Final = {
     "RecordDisclosed": "a credit record was disclosed",
 }
 
+SPANS: Final = {
+    "send": "tells %s",
+    "process": "acts on %s",
+    "deliver to partner": "hands an event to a partner",
+    "replay dead letter": "replays a dead letter",
+}
+"""What the house's own spans are called; `%s` is the topic."""
+
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -103,3 +111,13 @@ def method(full_name: str, language: Language) -> str:
 def about(full_name: str, language: Language) -> str:
     """An event or an rpc in words, whichever it is."""
     return method(full_name, language) if "/" in full_name else event(full_name, language)
+
+
+def span(name: str, language: Language) -> str:
+    """A span's name in words; one that is not of this house as it is."""
+    if "/" in name:
+        return method(name, language)
+    verb, _, topic = name.partition(" ")
+    if topic and "%s" in SPANS.get(verb, ""):
+        return translate(SPANS[verb], language).replace("%s", topic)
+    return translate(SPANS.get(name, name), language)

@@ -47,9 +47,8 @@ class Feed:
         found = await self._backend.fetch(HEAD, "_id", ["feed"])
         self.newest = found[0]["newest"] if found else 0
 
-    async def append(self, record: Record) -> None:
+    async def append(self, record: Record, meta: EventMeta) -> None:
         """Take an event over; returns when it is durable. One that is in the feed is left out."""
-        meta = EventMeta.of(record)
         document: Document = {
             "event_id": meta.event_id,
             "type": meta.type,

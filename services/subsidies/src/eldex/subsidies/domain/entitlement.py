@@ -169,7 +169,7 @@ class Entitlement(Aggregate):
         ends = [after.began_on for _, after in pairwise(self.stretches)]
         return [
             (stretch, Period(stretch.began_on, end))
-            for stretch, end in zip(self.stretches, [*ends, None], strict=True)
+            for stretch, end in zip(self.stretches, [*ends, None], strict=False)
             if stretch.status is Status.ACTIVE
         ]
 

@@ -139,7 +139,7 @@ class InstitutionGrant(Aggregate):
         ends = [after.began_on for _, after in pairwise(self.stretches)]
         return [
             (stretch, Period(stretch.began_on, end))
-            for stretch, end in zip(self.stretches, [*ends, None], strict=True)
+            for stretch, end in zip(self.stretches, [*ends, None], strict=False)
             if stretch.status is Status.ACTIVE
         ]
 

@@ -289,6 +289,7 @@ def lineage(region_code: RegionCode) -> tuple[RegionCode, ...]:
     return region_code.lineage()
 
 
+@lru_cache(maxsize=16_384)
 def payer(region_code: RegionCode) -> RegionCode:
     """Who pays for a place: its county, or its prefecture where there is none between (M001-71)."""
     return (

@@ -35,9 +35,7 @@ async def recipient(resident_key: str, stores: Stores) -> Recipient:
 async def tables_of(regions: Iterable[RegionCode], stores: Stores) -> Tables:
     """The parameters of some places and of all divisions above them."""
     codes = {code for region in regions for code in lineage(region)}
-    found = await asyncio.gather(
-        *(stores.parameters.by("region_code", str(code)) for code in sorted(codes))
-    )
+    found = await asyncio.gather(*(stores.parameters.of_division(code) for code in sorted(codes)))
     return Tables(parameter_set for some in found for parameter_set in some)
 
 

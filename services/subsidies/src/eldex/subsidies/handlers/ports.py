@@ -101,6 +101,10 @@ class Grants(Shelf[InstitutionGrant], Protocol):
 class ParameterSets(Shelf[ParameterSet], Protocol):
     """The parameters of schemes by division."""
 
+    async def of_division(self, region_code: RegionCode) -> list[ParameterSet]:
+        """All schemes' parameters of one division, to decide by and not to change."""
+        ...
+
     async def known_at(self, key: str, instant: datetime) -> ParameterSet:
         """As recorded at an instant; raises `NotFound`."""
         ...

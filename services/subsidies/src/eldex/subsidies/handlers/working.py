@@ -99,8 +99,7 @@ class Worker:
 
     async def run_pending(self) -> None:
         """Do all that is pending now: new parameters first, then payments, then days gone by."""
-        for redecision in await self._open_redecisions():
-            await self._decide_anew(redecision)
+        await self._decide_all_anew(await self._open_redecisions())
         for cycle in await self._open_cycles():
             await self._pay(cycle.key)
         await self._let_days_go_by(None)
@@ -130,16 +129,22 @@ class Worker:
 
         await self._work.once(new_key("act"), act)
 
-    async def _decide_anew(self, task: Redecision) -> None:
-        """Decide everybody in a division; who was decided after the task began is done."""
-        began_at = task.began_at or self._clock()
-        if task.began_at is None:
-            await self._note(task.key, began_at, 0)
-        if await self._pays_persons(task.scheme_code):
-            await self._decide_persons(task, began_at)
-        else:
-            await self._decide_homes(task)
-        await self._note(task.key, began_at, 0, finished=True)
+    async def _decide_all_anew(self, tasks: Sequence[Redecision]) -> None:
+        """Decide everybody concerned; to decide a person decides all schemes, so once is enough."""
+        done: list[tuple[Redecision, datetime]] = []
+        for task in sorted(tasks, key=lambda t: (t.region_code.level, t.requested_at)):
+            began_at = task.began_at or self._clock()
+            persons = await self._pays_persons(task.scheme_code)
+            covered = persons and any(
+                wider.region_code.contains(task.region_code) and task.requested_at <= since
+                for wider, since in done
+            )
+            if not covered:
+                await self._note(task.key, began_at, 0)
+                await (self._decide_persons if persons else self._decide_homes)(task, began_at)
+            if persons and not covered:
+                done.append((task, began_at))
+            await self._note(task.key, began_at, 0, finished=True)
 
     async def _decide_persons(self, task: Redecision, began_at: datetime) -> None:
         after: str | None = None
@@ -161,7 +166,7 @@ class Worker:
 
         return await self._work.read(act)
 
-    async def _decide_homes(self, task: Redecision) -> None:
+    async def _decide_homes(self, task: Redecision, began_at: datetime) -> None:
         after: str | None = None
         where = {"lineage": str(task.region_code)}
         while True:
@@ -169,6 +174,7 @@ class Worker:
                 lambda s, a=after: s.homes.page(where, size=PAGE, after=a)  # type: ignore[misc]
             )
             await asyncio.gather(*(self._decide_home(home.key) for home in page.items))
+            await self._note(task.key, began_at, len(page.items))
             after = page.next_key
             if after is None:
                 return

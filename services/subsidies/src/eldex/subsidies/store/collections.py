@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from eldex.common.aggregate import Page
 from eldex.common.identifiers import RegionCode
-from eldex.common.store import Document, Index, Repository, Session
+from eldex.common.store import Document, Index, Repository, Session, from_document
 from eldex.subsidies.domain.cycle import Cycle, Redecision
 from eldex.subsidies.domain.entitlement import Disbursement, Entitlement
 from eldex.subsidies.domain.grant import InstitutionGrant
@@ -118,6 +118,24 @@ class MongoParameterSets(Repository[ParameterSet]):
     history = True
     indexes = (Index((("region_code", 1),)), Index((("scheme_code", 1), ("_id", 1))))
 
+    def __init__(self, session: Session, known: dict[str, ParameterSet]) -> None:
+        super().__init__(session)
+        self._known = known
+
+    async def of_division(self, region_code: RegionCode) -> list[ParameterSet]:
+        """All schemes' parameters of one division, to decide by and not to change.
+
+        Every decision asks for them and they change a few times a year: what was read of a version
+        is kept. The version itself is read anew each time, so that nobody decides by an old one.
+        """
+        found = []
+        for document in await self.session.load(self.collection, "region_code", str(region_code)):
+            known = self._known.get(document["_id"])
+            if known is None or known.version != document["version"]:
+                known = self._known[document["_id"]] = from_document(ParameterSet, document)
+            found.append(known)
+        return found
+
 
 class MongoCycles(Repository[Cycle]):
     """Payment cycles."""
@@ -224,6 +242,7 @@ class MongoGrants(Repository[InstitutionGrant]):
 
 def stores_with(catalogue: Catalogue) -> Callable[[Session], Stores]:
     """How the ports of subsidies are made on one session."""
+    known: dict[str, ParameterSet] = {}
 
     def stores(session: Session) -> Stores:
         return Stores(
@@ -232,7 +251,7 @@ def stores_with(catalogue: Catalogue) -> Callable[[Session], Stores]:
             entitlements=MongoEntitlements(session),
             recoveries=MongoRecoveries(session),
             disbursements=MongoDisbursements(session),
-            parameters=MongoParameterSets(session),
+            parameters=MongoParameterSets(session, known),
             cycles=MongoCycles(session),
             redecisions=MongoRedecisions(session),
             homes=MongoHomes(session),

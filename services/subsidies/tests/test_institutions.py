@@ -1,0 +1,243 @@
+"""Subsidies to institutions: by beds actually occupied, stopped by credit, and one-off."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from eldex.api.subsidies.v1 import entitlement_events_pb2, entitlement_pb2, scheme_pb2
+from eldex.api.subsidies.v1 import institution_subsidy_events_pb2 as told
+from eldex.api.subsidies.v1 import subsidies_service_pb2 as calls
+from eldex.subsidies.handlers.entitlements import AwardedAlready, NotEntitled
+
+CODE = "52511700FAKE00011X"
+OPERATION = "institution-operation-subsidy"
+
+
+async def grants(office: Any, scheme: str = OPERATION) -> list[Any]:
+    request = calls.ListInstitutionGrantsRequest(institution_key=office.home, scheme_code=scheme)
+    return list((await office.door.list_institution_grants(request, office.call())).grants)
+
+
+async def test_a_home_open_for_a_year_is_paid_for_the_days_its_beds_were_occupied(
+    office: Any,
+) -> None:
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_1", "bed_1", "2026-09-10"),
+        office.bed_occupied("adm_2", "bed_2", "2026-10-17"),
+        office.bed_released("adm_2", "bed_2", "2026-10-20"),
+        # Another person has the bed from the very day on which it became free.
+        office.bed_occupied("adm_3", "bed_2", "2026-10-20"),
+        office.bed_released("adm_3", "bed_2", "2026-10-22"),
+    )
+    (granted,) = office.events(told.InstitutionSubsidyGranted)
+    assert office.text_of(granted.began_on) == "2025-03-01"
+    await office.pay("2026-10")
+    (paid,) = office.events(told.InstitutionSubsidyPaid)
+    assert paid.occupied_bed_days == 31 + 3 + 2
+    assert paid.amount_fen == 15000 + 15000 * 21 // 31 - 15000 * 16 // 31
+
+
+async def test_a_month_that_is_not_over_is_paid_with_the_next_cycle(office: Any) -> None:
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_1", "bed_1", "2026-11-01"),
+    )
+    await office.pay("2026-11")
+    assert office.events(told.InstitutionSubsidyPaid) == []
+    office.today("2027-01-05")
+    await office.pay("2026-12")
+    (paid,) = office.events(told.InstitutionSubsidyPaid)
+    assert (paid.amount_fen, paid.occupied_bed_days) == (30000, 61)
+
+
+async def test_a_release_told_late_is_held_back_from_the_next_payment(office: Any) -> None:
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_1", "bed_1", "2026-08-01"),
+        office.bed_occupied("adm_2", "bed_2", "2026-08-01"),
+    )
+    await office.pay("2026-09")
+    await office.tell(office.bed_released("adm_2", "bed_2", "2026-09-16"))
+    await office.pay("2026-10")
+    first, second = office.events(told.InstitutionSubsidyPaid)
+    assert (first.amount_fen, second.amount_fen) == (30000, 15000 - 7500)
+    (grant,) = await grants(office)
+    assert [(m.settled_fen, m.bed_days) for m in grant.months] == [(22500, 45), (15000, 31)]
+
+
+async def test_a_home_in_its_first_year_gets_nothing_and_is_told_why(office: Any) -> None:
+    await office.tell(office.filed(CODE), office.opened("2026-03-01"))
+    assert await grants(office) == []
+    reply = await office.door.explain_institution_decision(
+        calls.ExplainInstitutionDecisionRequest(institution_key=office.home, scheme_code=OPERATION),
+        office.call(),
+    )
+    assert [r.code for r in reply.reasons if not r.met] == ["OPEN_LONG_ENOUGH"]
+    assert not reply.entitled
+
+
+async def test_a_blacklisted_home_gets_nothing_until_its_credit_is_repaired(office: Any) -> None:
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_1", "bed_1", "2026-08-01"),
+        office.punished(CODE, "2026-09-11"),
+    )
+    (stopped,) = office.events(told.InstitutionSubsidyStopped)
+    assert stopped.cause == entitlement_pb2.END_CAUSE_LISTED
+    assert office.text_of(stopped.stopped_on) == "2026-09-11"
+    await office.tell(office.pardoned(CODE, "2026-10-21"))
+    (resumed,) = office.events(told.InstitutionSubsidyResumed)
+    assert office.text_of(resumed.resumed_on) == "2026-10-21"
+    await office.pay("2026-09")
+    await office.pay("2026-10")
+    paid = office.events(told.InstitutionSubsidyPaid)
+    assert [p.occupied_bed_days for p in paid] == [10, 11]
+
+
+async def test_a_listing_from_before_the_first_subsidy_stops_and_its_end_resumes(
+    office: Any,
+) -> None:
+    """As in the story of 安康养老院: listed in 2024, granted from 2025 on, told in 2026."""
+    await office.tell(
+        office.filed(CODE), office.opened("2024-03-01"), office.punished(CODE, "2024-11-01")
+    )
+    (stopped,) = office.events(told.InstitutionSubsidyStopped)
+    assert stopped.cause == entitlement_pb2.END_CAUSE_LISTED
+    assert (await grants(office))[0].status == entitlement_pb2.ENTITLEMENT_STATUS_STOPPED
+    await office.tell(office.pardoned(CODE, "2026-11-20"))
+    (resumed,) = office.events(told.InstitutionSubsidyResumed)
+    assert office.text_of(resumed.resumed_on) == "2026-11-20"
+    assert len(office.events(told.InstitutionSubsidyGranted)) == 1
+
+
+async def test_a_listing_heard_of_before_the_filing_counts_from_its_day(office: Any) -> None:
+    await office.tell(
+        office.punished(CODE, "2026-09-11"),
+        office.opened("2024-03-01"),
+        office.filed(CODE),
+    )
+    (grant,) = await grants(office)
+    assert [office.text_of(s.began_on) for s in grant.stretches] == ["2025-03-01", "2026-09-11"]
+
+
+async def test_two_listings_stop_until_the_last_is_lifted(office: Any) -> None:
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.punished(CODE, "2026-09-11"),
+        office.punished(CODE, "2026-09-20", listing="lst_2"),
+        office.pardoned(CODE, "2026-10-01"),
+    )
+    (grant,) = await grants(office)
+    assert grant.status == entitlement_pb2.ENTITLEMENT_STATUS_STOPPED
+    await office.tell(office.pardoned(CODE, "2026-10-15", listing="lst_2"))
+    (grant,) = await grants(office)
+    assert office.text_of(grant.stretches[-1].began_on) == "2026-10-15"
+
+
+async def test_childcare_is_paid_by_places_taken(office: Any) -> None:
+    await office.tell(
+        office.filed(CODE, kind="CHILDCARE", nature="FOR_PROFIT"),
+        office.opened("2026-09-01"),
+        office.bed_occupied("adm_1", "place_1", "2026-10-01", kind="CHILDCARE_PLACE"),
+    )
+    await office.pay("2026-10")
+    (paid,) = office.events(told.InstitutionSubsidyPaid)
+    assert (paid.scheme_code, paid.amount_fen) == ("childcare-operation-subsidy", 20000)
+
+
+async def test_a_construction_subsidy_is_granted_once_and_paid_once(office: Any) -> None:
+    await office.tell(office.filed(CODE), office.opened("2024-03-01"))
+
+    def request() -> calls.GrantInstitutionSubsidyRequest:
+        return calls.GrantInstitutionSubsidyRequest(
+            request_id=str(uuid.uuid4()),
+            institution_key=office.home,
+            scheme_code="institution-construction-subsidy",
+            units=40,
+            evidence="竣工验收 2024-5（虚构）",
+        )
+
+    reply = await office.door.grant_institution_subsidy(request(), office.call())
+    assert reply.grant.one_off_amount_fen == 40 * 500000
+    with pytest.raises(AwardedAlready):
+        await office.door.grant_institution_subsidy(request(), office.call())
+    await office.pay("2026-11")
+    office.today("2026-12-20")
+    await office.pay("2026-12")
+    (paid,) = office.events(told.InstitutionSubsidyPaid)
+    assert paid.amount_fen == 40 * 500000
+
+
+async def test_a_one_off_subsidy_waits_while_the_home_is_blacklisted(office: Any) -> None:
+    await office.tell(office.filed(CODE), office.opened("2024-03-01"))
+    request = calls.GrantInstitutionSubsidyRequest(
+        request_id=str(uuid.uuid4()),
+        institution_key=office.home,
+        scheme_code="institution-construction-subsidy",
+        units=1,
+        evidence="虚构",
+    )
+    await office.door.grant_institution_subsidy(request, office.call())
+    await office.tell(office.punished(CODE, "2026-11-20"))
+    await office.pay("2026-11")
+    assert office.events(told.InstitutionSubsidyPaid) == []
+    await office.tell(office.pardoned(CODE, "2026-12-01"))
+    office.today("2026-12-20")
+    await office.pay("2026-12")
+    assert len(office.events(told.InstitutionSubsidyPaid)) == 1
+
+
+async def test_a_for_profit_home_gets_no_construction_subsidy_and_is_told_why(office: Any) -> None:
+    await office.tell(office.filed(CODE, nature="FOR_PROFIT"), office.opened("2024-03-01"))
+    request = calls.GrantInstitutionSubsidyRequest(
+        request_id=str(uuid.uuid4()),
+        institution_key=office.home,
+        scheme_code="institution-construction-subsidy",
+        units=40,
+        evidence="虚构",
+    )
+    with pytest.raises(NotEntitled) as refused:
+        await office.door.grant_institution_subsidy(request, office.call())
+    assert "经营性质" in refused.value.message("zh")
+
+
+@pytest.mark.parametrize(
+    ("grade", "fen"), [("JUNIOR", 50000), ("INTERMEDIATE", 100000), ("SENIOR", 200000), ("TECHNICIAN", 300000)]
+)  # fmt: skip
+async def test_a_carer_is_awarded_once_for_a_grade_as_the_draft_of_qinnan_says(
+    office: Any, grade: str, fen: int
+) -> None:
+    await office.tell(
+        office.filed(CODE), office.opened("2024-03-01"), office.registered("res_zhao", "1985-05-05")
+    )
+
+    def request(since: str) -> calls.GrantCarerAwardRequest:
+        return calls.GrantCarerAwardRequest(
+            request_id=str(uuid.uuid4()),
+            resident_key="res_zhao",
+            scheme_code="carer-award",
+            grade=scheme_pb2.CarerGrade.Value(f"CARER_GRADE_{grade}"),
+            in_post_since=office.on(since),
+            institution_key=office.home,
+            evidence="职业资格证书（虚构）",
+        )
+
+    with pytest.raises(NotEntitled):
+        await office.door.grant_carer_award(request("2024-11-23"), office.call())
+    await office.door.grant_carer_award(request("2024-11-22"), office.call())
+    with pytest.raises(AwardedAlready):
+        await office.door.grant_carer_award(request("2024-11-22"), office.call())
+    await office.pay("2026-11")
+    office.today("2026-12-20")
+    await office.pay("2026-12")
+    (paid,) = office.events(entitlement_events_pb2.DisbursementMade)
+    assert (paid.amount_fen, paid.resident_key) == (fen, "res_zhao")
