@@ -143,7 +143,7 @@ async def test_an_operator_finds_a_death_follows_it_and_replays_what_was_set_asi
         await visit.look("matter")
 
         await visit.open("/map")
-        await expect(page.locator("svg.map .node")).to_have_count(7)
+        await expect(page.locator("svg.map .node")).to_have_count(9)
         await visit.look("map")
 
         # The dead letter, replayed after the mend.

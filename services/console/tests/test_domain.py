@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eldex.console.domain.service_map import Edge, columns
+from eldex.console.domain.service_map import Edge, columns, steps
 from eldex.console.domain.spans import Kind, Span, party_of
 from eldex.console.domain.traces import tree
 from eldex.console.web import drawing
@@ -51,27 +51,35 @@ def test_a_child_whose_parent_is_not_known_here_stands_as_a_root_and_says_so() -
 PARTIES = st.sampled_from("abcdef")
 
 
-@given(st.lists(st.tuples(PARTIES, PARTIES, st.sampled_from(["", "topic"]))))
-def test_every_party_stands_in_exactly_one_column_of_the_map(
+@given(st.lists(st.tuples(PARTIES, PARTIES, st.sampled_from(["", "topic", "other-topic"]))))
+def test_everybody_stands_once_on_the_map_and_every_event_runs_from_left_to_right(
     sent: list[tuple[str, str, str]],
 ) -> None:
     edges = [Edge(*ends, count=1, errors=0, mean_us=1.0) for ends in sent]
-    stacked = [name for column in columns(edges) for name in column]
-    assert sorted(stacked) == sorted({n for a, b, _ in sent for n in (a, b)})
+    stacked = [place for column in columns(edges) for place in column]
+    assert len(set(stacked)) == len(stacked)
+    assert set(stacked) == {place for pair in steps(edges) for place in pair}
     picture = drawing.service_map(edges)
-    places = {(node.x, node.y) for node in picture.nodes}
-    assert len(places) == len(picture.nodes)
+    corners = {(node.x, node.y) for node in picture.nodes}
+    assert len(corners) == len(stacked)
     assert all(0 <= n.x < picture.width and 0 <= n.y < picture.height for n in picture.nodes)
+    assert all(line.start.x < line.end.x for line in picture.lines if line.events)
 
 
-def test_callers_stand_left_of_whom_they_call() -> None:
+def test_callers_stand_left_of_whom_they_call_and_readers_right_of_what_they_read() -> None:
     edges = [
         Edge("civil-affairs", "exchange", "", 1, 0, 1.0),
         Edge("exchange", "registry", "", 1, 0, 1.0),
         Edge("registry", "medical", "registry-residents", 1, 0, 1.0),
         Edge("medical", "registry", "medical-insurance", 1, 0, 1.0),
     ]
-    assert columns(edges) == [["civil-affairs"], ["exchange"], ["registry"], ["medical"]]
+    assert [[place.name for place in column] for column in columns(edges)] == [
+        ["civil-affairs"],
+        ["exchange"],
+        ["medical", "registry"],
+        ["medical-insurance", "registry-residents"],
+        ["registry", "medical"],
+    ]
 
 
 def test_a_party_is_named_by_what_it_is_and_not_by_its_certificate() -> None:

@@ -182,7 +182,7 @@ async def test_the_map_shows_who_called_whom_and_who_told_whom_by_which_topic(
     assert "Exchange Registry calls 1 0 22 ms" in rows
     assert "Registry Medical insurance registry-residents 1 0 14 ms" in rows
     assert "Registry Subsidies registry-residents 1 1 · 100.0 % 9 ms" in rows
-    assert "Exchange partner-500100/elder-care ResidentDeceased 1 0 200 µs" in rows
+    assert "Exchange partner-500100/elder-care deliveries 1 0 200 µs" in rows
     assert len(rows) == 6
     assert death.trace_id
 

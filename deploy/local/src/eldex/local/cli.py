@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from eldex.console import accounts
 from eldex.local import supervisor
 from eldex.local.process import PartFailed
 from eldex.local.stack import BadSetting, Settings, Stack
@@ -123,6 +124,8 @@ def _print_addresses(stack: Stack) -> None:
     table.add_row("exchange (gRPC, mutual TLS)", stack.address("exchange"))
     table.add_row("  certificates of its callers", str(pki / "member"))
     table.add_row("console", f"http://{stack.address('console-web')}/")
+    for name, password in accounts.ensure(stack.secrets).items():
+        table.add_row(f"  sign in as {name}", password)
     table.add_row("traces in (OTLP, gRPC)", stack.address("console-otlp"))
     table.add_row("MongoDB", stack.mongod.uri)
     table.add_row("Kafka", stack.kafka.bootstrap)

@@ -18,6 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress
 
+from eldex.console import accounts
 from eldex.local import cli, stories
 from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
@@ -107,6 +108,10 @@ async def _load(field: Field, scale: float, seed: int) -> None:
     )
 
 
+_app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@_app.command()
 def main(
     scale: Annotated[float, typer.Option(help="Size of the city, up to 1.")] = 0.001,
     seed: Annotated[int, typer.Option(help="Seed number of the city.")] = 2,
@@ -115,7 +120,7 @@ def main(
     """Play the demo."""
     city = "511700"
     began = time.perf_counter()
-    cli.up(city)
+    cli.guarded(lambda: cli.up(city))
     stack = Stack(Settings.from_env(city))
     try:
         seen = uvloop.run(play(stack, scale, seed))
@@ -131,7 +136,9 @@ def main(
         _out.print(
             f"The city stays up: http://{stack.address('console-web')}/ · `make down` stops it."
         )
+        for name, password in accounts.ensure(stack.secrets).items():
+            _out.print(f"  sign in as {name}: {password}", markup=False)
 
 
 if __name__ == "__main__":
-    cli.guarded(lambda: typer.run(main))
+    _app()

@@ -1,7 +1,7 @@
 """Bringing the fictional city into the departments, through the exchange, as they would themselves.
 
-Every request id is derived from the city's seed and the person's number in it: loading a city that
-is loaded already changes nothing.
+Every request id follows from the request's content: loading a city that is loaded already changes
+nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eldex.api.registry.v1 import eligibility_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
 from eldex.common.calendar import age_on
 from eldex.local.city import Eligibility, FictionalCity, FictionalResident, Scheme
-from eldex.local.field import Field
+from eldex.local.field import Field, Refused
 from eldex.local.paths import REPOSITORY
 
 _AT_A_TIME = 48
@@ -73,7 +73,7 @@ async def load_elders(
 
     async def one(person: FictionalResident) -> None:
         async with limit:
-            await _load_one(field, city.plan.seed, person, loaded)
+            await _load_one(field, person, loaded)
         progress(loaded)
 
     await asyncio.gather(*(one(person) for person in _elders(city.residents(), as_of)))
@@ -84,66 +84,75 @@ def _elders(residents: Iterable[FictionalResident], as_of: date) -> Iterable[Fic
     return (each for each in residents if age_on(each.born_on, as_of) >= _ELDER)
 
 
-async def _load_one(field: Field, seed: int, person: FictionalResident, loaded: Loaded) -> None:
-    def named(request: Message, what: str) -> Message:
-        request_id = str(uuid.uuid5(_SPACE, f"{seed}/{person.serial}/{what}"))
-        request.request_id = request_id  # type: ignore[attr-defined]
-        return request
-
-    registered = await field["police"].ask(
-        "RegistryService/RegisterResident",
-        named(
-            registry_pb.RegisterResidentRequest(
-                document=resident_pb2.PersonDocument(
-                    kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD,
-                    number=person.identity.reveal(),
-                ),
-                name=person.name,
-                region_code=str(person.region),
-                hukou_region_code=str(person.hukou),
-                resident_since=_day(max(person.born_on, date(2000, 1, 1))),
-            ),
-            "register",
-        ),
-        timeout_seconds=30,
-    )
-    key = registered.reply.resident.resident_key
+async def _load_one(field: Field, person: FictionalResident, loaded: Loaded) -> None:
+    key = await _resident_key(field, person)
     loaded.residents += 1
     for enrolment in person.enrolments:
         if enrolment.scheme not in _SCHEMES:
             continue
         await field["medical-insurance"].ask_when_known(
             "MedicalService/OpenEnrolment",
-            named(
+            _once(
                 medical_pb.OpenEnrolmentRequest(
                     resident_key=key,
                     scheme=_SCHEMES[enrolment.scheme],
                     region_code="511700",
                     began_on=_day(enrolment.began_on),
-                ),
-                f"enrol/{enrolment.scheme.value}",
+                )
             ),
             timeout_seconds=30,
         )
         loaded.enrolments += 1
-    for number, each in enumerate(person.eligibility):
+    for each in person.eligibility:
         if each.kind not in _CLASSES:
             continue
         await field["civil-affairs"].ask(
             "RegistryService/GrantEligibility",
-            named(
+            _once(
                 registry_pb.GrantEligibilityRequest(
                     resident_key=key,
                     eligibility_class=_CLASSES[each.kind],
                     valid_from=_day(each.since),
                     source_department=each.source,
                     evidence="虚构",
-                ),
-                f"class/{number}",
+                )
             ),
             timeout_seconds=30,
         )
         loaded.eligibilities += 1
+
+
+async def _resident_key(field: Field, person: FictionalResident) -> str:
+    """Register a person, or find the one that is registered already."""
+    paper = resident_pb2.PersonDocument(
+        kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=person.identity.reveal()
+    )
+    request = registry_pb.RegisterResidentRequest(
+        document=paper,
+        name=person.name,
+        region_code=str(person.region),
+        hukou_region_code=str(person.hukou),
+        resident_since=_day(max(person.born_on, date(2000, 1, 1))),
+    )
+    police = field["police"]
+    try:
+        told = await police.ask(
+            "RegistryService/RegisterResident", _once(request), timeout_seconds=30
+        )
+    except Refused as refused:
+        if refused.reason != "ALREADY_EXISTS":
+            raise
+        find = registry_pb.FindResidentRequest(document=paper)
+        told = await police.ask("RegistryService/FindResident", find, timeout_seconds=30)
+    key: str = told.reply.resident.resident_key
+    return key
+
+
+def _once(request: Message) -> Message:
+    """The request with an id that follows from its content: sent again, it is the same request."""
+    content = request.SerializeToString(deterministic=True).hex()
+    request.request_id = str(uuid.uuid5(_SPACE, content))  # type: ignore[attr-defined]
+    return request
 
 
 def _day(day: date) -> Date:

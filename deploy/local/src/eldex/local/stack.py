@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from eldex.console import accounts
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
@@ -234,6 +235,8 @@ class Stack:
         if not sealing.exists():
             # What it seals cannot be read without it: never made again beside existing data.
             put(sealing, secrets.token_hex(64).encode(), private=True)
+        if "console" in self.services:
+            accounts.ensure(self.secrets)
 
     def _port_names(self) -> list[str]:
         names = ["mongod", "kafka", "kafka-controller"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+DELIVERIES: Final = "deliveries"
+"""Stands for the topic where the exchange hands events to subscribers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +28,59 @@ class Edge:
         return self.errors / self.count if self.count else 0.0
 
 
-def columns(edges: Iterable[Edge]) -> list[list[str]]:
-    """The parties in columns from left to right: who is never called first, then whom they call.
+class Place(NamedTuple):
+    """Something with a place on the map."""
 
-    Calls decide; somebody who is reached by events alone stands one column after the first of
-    those who publish to them. Circles are cut where they are met.
+    kind: Literal["party", "topic", "reader"]
+    """A department that reads stands once more on the right: so nothing ever runs backwards."""
+    name: str
+
+
+def steps(edges: Sequence[Edge]) -> list[tuple[Place, Place]]:
+    """What the map draws lines between: caller to callee, publisher to topic, topic to reader."""
+    found: list[tuple[Place, Place]] = []
+    for edge in edges:
+        caller = Place("party", edge.caller)
+        if edge.topic:
+            topic = Place("topic", edge.topic)
+            found += [(caller, topic), (topic, Place("reader", edge.callee))]
+        else:
+            found.append((caller, Place("party", edge.callee)))
+    return list(dict.fromkeys(found))
+
+
+def columns(edges: Sequence[Edge]) -> list[list[Place]]:
+    """All places in columns from left to right: who is called by nobody, then whom they call;
+    then the topics, then their readers. In a column each stands near those who lead to it.
     """
-    found = list(edges)
-    parties = list(dict.fromkeys([n for e in found for n in (e.caller, e.callee)]))
-    called = {e.callee for e in found if e.caller != e.callee}
-    rank = {party: 0 for party in parties if party not in called} or dict.fromkeys(parties[:1], 0)
-    for calls in (True, False):
-        wave = list(rank)
-        while wave:
-            following = []
-            for edge in found:
-                if (
-                    bool(edge.topic) is not calls
-                    and edge.caller in wave
-                    and edge.callee not in rank
-                ):
-                    rank[edge.callee] = rank[edge.caller] + 1
-                    following.append(edge.callee)
-            wave = following
+    drawn = steps(edges)
+    rank = _call_ranks(edges)
     last = max(rank.values(), default=0)
-    for party in parties:
-        rank.setdefault(party, last)
-    return [
-        sorted(p for p in parties if rank[p] == number) for number in sorted(set(rank.values()))
-    ]
+    stacked: list[list[Place]] = [[] for _ in range(last + 3)]
+    for place in dict.fromkeys(place for pair in drawn for place in pair):
+        number = {"topic": last + 1, "reader": last + 2}.get(place.kind)
+        stacked[rank[place.name] if number is None else number].append(place)
+    height: dict[Place, float] = {}
+    for column in stacked:
+        leading = {p: [height[a] for a, b in drawn if b == p and a in height] for p in column}
+        column.sort(
+            key=lambda p: (sum(leading[p]) / len(leading[p]) if leading[p] else 0.5, p.name)
+        )
+        height |= {place: (n + 0.5) / len(column) for n, place in enumerate(column)}
+    return [column for column in stacked if column]
+
+
+def _call_ranks(edges: Sequence[Edge]) -> dict[str, int]:
+    """How many calls away from those whom nobody calls; who only publishes stands with the last."""
+    calls = [(e.caller, e.callee) for e in edges if not e.topic]
+    called = {callee for caller, callee in calls if caller != callee}
+    first = [caller for caller, _ in calls if caller not in called] or [c for c, _ in calls[:1]]
+    rank = dict.fromkeys(first, 0)
+    wave = first
+    while wave:
+        following = [b for a, b in calls if a in wave and b not in rank]
+        rank |= dict.fromkeys(following, rank[wave[0]] + 1)
+        wave = following
+    last = max(rank.values(), default=0)
+    everybody = [*(name for pair in calls for name in pair), *(e.caller for e in edges)]
+    return {name: last for name in everybody} | rank

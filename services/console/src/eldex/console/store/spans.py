@@ -11,7 +11,7 @@ from eldex.common.logs import logger
 from eldex.common.mongo import MongoBackend
 from eldex.common.mongo import _patiently as patiently  # repeats what fails for a passing reason
 from eldex.common.store import Document, Index
-from eldex.console.domain.service_map import Edge
+from eldex.console.domain.service_map import DELIVERIES, Edge
 from eldex.console.domain.spans import Kind, Span, SpanEvent, SpanLink, Tags, instant, party_of
 from eldex.console.domain.traces import Search, Trace, TraceSummary, tree
 
@@ -294,7 +294,7 @@ def _document(span: Span, expires_at: datetime) -> Document:
             document["caller"] = party_of(caller)
         if subscriber:
             document["subscriber"] = subscriber
-            document["topic"] = tags.get("eldex.event.type", "").rpartition(".")[2]
+            document["topic"] = DELIVERIES
     return document
 
 

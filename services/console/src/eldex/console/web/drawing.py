@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
-from eldex.console.domain.service_map import Edge, columns
+from eldex.console.domain.service_map import Edge, Place, columns, steps
 from eldex.console.domain.traces import Row, Trace
 
 _OWN_COLOURS: Final = (
@@ -44,7 +44,6 @@ class Bar:
     """The duration stands left of the bar, because there is no room on the right."""
     minimap_y: float
     minimap_height: float
-    last_siblings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,6 @@ def waterfall(trace: Trace) -> Waterfall:
                 label_left=left + width > 80 and left > 20,
                 minimap_y=round(number * step, 2),
                 minimap_height=round(max(min(step * 0.7, 5), 0.8), 2),
-                last_siblings=row.level,
             )
         )
     ticks = tuple((25.0 * n, whole * n / 4) for n in range(5))
@@ -82,15 +80,16 @@ def waterfall(trace: Trace) -> Waterfall:
 
 # --- the map --------------------------------------------------------------------------------------
 
-NODE_WIDTH: Final = 170.0
+NODE_WIDTH: Final = 164.0
 NODE_HEIGHT: Final = 46.0
-_COLUMN_GAP, _ROW_GAP, _MARGIN = 150.0, 34.0, 24.0
+_COLUMN_GAP, _ROW_GAP, _MARGIN = 100.0, 26.0, 24.0
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A party's box; `x`, `y` is its upper left corner."""
+    """The box of a party, a topic or a reader; `x`, `y` is its upper left corner."""
 
+    kind: str
     name: str
     x: float
     y: float
@@ -99,23 +98,26 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """All calls, or all events, from one party to another."""
+    """All that goes from one box to another. A publisher's line has no count: its readers' have."""
 
-    caller: str
-    callee: str
-    events: bool
+    start: Node
+    end: Node
     count: int
     errors: int
-    topics: tuple[str, ...]
     path: str
     label_x: float
     label_y: float
     thickness: float
 
     @property
+    def events(self) -> bool:
+        """Whether it carries events, not calls."""
+        return "topic" in {self.start.kind, self.end.kind}
+
+    @property
     def label_width(self) -> float:
         """Room for the number."""
-        return 9.0 * len(f"{self.count:,}") + 14
+        return 8.0 * len(f"{self.count:,}") + 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,57 +131,55 @@ class ServiceMap:
 
 
 def service_map(edges: Sequence[Edge]) -> ServiceMap:
-    """Lay the map out in columns, callers on the left."""
+    """Lay the map out in columns, callers on the left, readers on the right."""
     stacked = columns(edges)
     tallest = max((len(column) for column in stacked), default=0)
-    height = tallest * (NODE_HEIGHT + _ROW_GAP) + 2 * _MARGIN
-    failing = {edge.callee for edge in edges if edge.errors}
-    nodes = {}
+    height = tallest * (NODE_HEIGHT + _ROW_GAP) - _ROW_GAP + 2 * _MARGIN
+    incoming: dict[tuple[Place, Place], list[Edge]] = defaultdict(list)
+    for edge in edges:
+        end = Place("reader" if edge.topic else "party", edge.callee)
+        start = Place("topic", edge.topic) if edge.topic else Place("party", edge.caller)
+        incoming[start, end].append(edge)
+    failing = {end for (_, end), found in incoming.items() if any(e.errors for e in found)}
+    nodes: dict[Place, Node] = {}
     for number, column in enumerate(stacked):
         x = _MARGIN + number * (NODE_WIDTH + _COLUMN_GAP)
         free = height - len(column) * (NODE_HEIGHT + _ROW_GAP) + _ROW_GAP
-        for place, name in enumerate(column):
-            y = free / 2 + place * (NODE_HEIGHT + _ROW_GAP)
-            nodes[name] = Node(name, x, y, name in failing)
-    pairs: dict[tuple[str, str, bool], list[Edge]] = defaultdict(list)
-    for edge in edges:
-        pairs[edge.caller, edge.callee, bool(edge.topic)].append(edge)
+        for position, place in enumerate(column):
+            y = free / 2 + position * (NODE_HEIGHT + _ROW_GAP)
+            nodes[place] = Node(place.kind, place.name, x, round(y, 1), place in failing)
     taken: set[tuple[int, int]] = set()
     lines = tuple(
-        _line(found, nodes[caller], nodes[callee], events, taken)
-        for (caller, callee, events), found in sorted(pairs.items())
+        _line(nodes[start], nodes[end], incoming[start, end], taken) for start, end in steps(edges)
     )
-    # Room on the right for the arcs inside the last column.
-    width = len(stacked) * (NODE_WIDTH + _COLUMN_GAP) + _MARGIN
-    return ServiceMap(width, height, tuple(nodes.values()), lines)
+    width = len(stacked) * (NODE_WIDTH + _COLUMN_GAP) - _COLUMN_GAP + 2 * _MARGIN
+    # Calls inside the last column bend to its right.
+    bent = any(line.start.x >= line.end.x == nodes[stacked[-1][0]].x for line in lines)
+    return ServiceMap(width + (_COLUMN_GAP if bent else 0), height, tuple(nodes.values()), lines)
 
 
-def _line(
-    edges: Sequence[Edge], start: Node, end: Node, events: bool, taken: set[tuple[int, int]]
-) -> Line:
-    x1, y1 = start.x + NODE_WIDTH, start.y + NODE_HEIGHT / 2 + (6 if events else -6)
+def _line(start: Node, end: Node, edges: Sequence[Edge], taken: set[tuple[int, int]]) -> Line:
+    x1, y1 = start.x + NODE_WIDTH, start.y + NODE_HEIGHT / 2
     if end.x > start.x:
-        x2, y2 = end.x, end.y + NODE_HEIGHT / 2 + (6 if events else -6)
+        x2, y2 = end.x, end.y + NODE_HEIGHT / 2
         bend = max((x2 - x1) / 2, 40)
         c1, c2 = (x1 + bend, y1), (x2 - bend, y2)
     else:
-        # Beside or backwards: an arc that leaves and enters on the right.
-        x2, y2 = end.x + NODE_WIDTH, end.y + NODE_HEIGHT / 2 + (12 if events else -12)
-        bulge = 50 + 0.22 * abs(y2 - y1) + (x1 - x2) * 0.2
+        # A call beside or backwards: an arc that leaves and enters on the right.
+        y1, x2, y2 = y1 - 10, end.x + NODE_WIDTH, end.y + NODE_HEIGHT / 2 - 10
+        bulge = 40 + 0.15 * abs(y2 - y1)
         c1, c2 = (x1 + bulge, y1), (x2 + bulge + (x1 - x2), y2)
-    label_x, label_y = _free_place((x1, y1), c1, c2, (x2, y2), taken)
     count = sum(edge.count for edge in edges)
+    label = _free_place((x1, y1), c1, c2, (x2, y2), taken) if edges else (0.0, 0.0)
     return Line(
-        caller=start.name,
-        callee=end.name,
-        events=events,
+        start=start,
+        end=end,
         count=count,
         errors=sum(edge.errors for edge in edges),
-        topics=tuple(sorted({edge.topic for edge in edges if edge.topic})),
         path=f"M{x1:.0f},{y1:.0f} C{c1[0]:.0f},{c1[1]:.0f} {c2[0]:.0f},{c2[1]:.0f} {x2:.0f},{y2:.0f}",
-        label_x=label_x,
-        label_y=label_y,
-        thickness=round(1.2 + min(math.log10(max(count, 1)), 4) * 0.7, 1),
+        label_x=label[0],
+        label_y=label[1],
+        thickness=round(1.2 + min(math.log10(max(count, 1)), 4) * 0.5, 1),
     )
 
 
