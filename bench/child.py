@@ -74,7 +74,9 @@ class Child:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
-            raise ChildEnded(f"{self.module} ended with code {await self._process.wait()}")
+            said = self._log.read_text("utf-8", "replace")[-2_000:] if self._log else ""
+            code = await self._process.wait()
+            raise ChildEnded(f"{self.module} ended with code {code}; {said}")
         answer: Job = json.loads(line)
         return answer
 

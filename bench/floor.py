@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -107,10 +107,8 @@ class Slice:
             replies.append(reply)
             if self._everything:
                 more += _more(document, request, payload, reply, now)
-        with (
-            self.client.start_session() as session,
-            session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_DURABLE),
-        ):
+
+        def together(session: Any) -> None:
             written = self.database["residents"].bulk_write(states, session=session)
             if written.matched_count != len(states):
                 raise AssertionError("the floor's commands never meet")
@@ -118,6 +116,8 @@ class Slice:
             if more:
                 self.database["marks"].insert_many(more[1::2], session=session)
                 self.database["residents_history"].insert_many(more[::2], session=session)
+
+        _in_transaction(self.client, together)
         return replies
 
 
@@ -186,6 +186,13 @@ def _more(
     return [past, mark]
 
 
+def _in_transaction(client: MongoClient[Document], write: Callable[[Any], None]) -> None:
+    with client.start_session() as session:
+        session.with_transaction(
+            write, read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
+        )
+
+
 # --- outbox to Kafka ------------------------------------------------------------------------------
 
 
@@ -220,7 +227,7 @@ def relay(database: Any, bootstrap: str, topic: str) -> None:
                 since = 0
 
 
-def headers_of(entry: Document) -> list[tuple[str, str]]:
+def headers_of(entry: Document) -> list[tuple[str, str | bytes | None]]:
     """The record's headers, as the house writes them."""
     return [
         ("ce_specversion", "1.0"),
@@ -278,12 +285,12 @@ async def server(listen: str, mongo_uri: str, database: str, bootstrap: str, whi
     trunk_name, _, carry_name = _CARRY[1:].partition("/")
     registry_name, _, move_name = MOVE[1:].partition("/")
     serving = grpc.aio.server()
-    stream = grpc.stream_stream_rpc_method_handler(
+    stream: Any = grpc.stream_stream_rpc_method_handler(
         carry,
         trunk_pb.CarryRequest.FromString,
         trunk_pb.CarryResponse.SerializeToString,
     )
-    unary = grpc.unary_unary_rpc_method_handler(move)
+    unary: Any = grpc.unary_unary_rpc_method_handler(move)
     serving.add_generic_rpc_handlers(
         (
             grpc.method_handlers_generic_handler(trunk_name, {carry_name: stream}),
@@ -326,7 +333,8 @@ def project(
         first = consumer.poll(0.25)
         if first is None:
             continue
-        messages = [m for m in (first, *consumer.consume(500, 0)) if m.error() is None]
+        read: list[Any] = [first, *consumer.consume(500, 0)]
+        messages = [message for message in read if message.error() is None]
         updates, seen, names = [], [], []
         now = datetime.now(UTC)
         for message in messages:
@@ -344,14 +352,15 @@ def project(
             )
             seen.append({"_id": f"event/{headers['ce_id'].decode()}", "expires_at": now})
         if which == "all":
-            with (
-                client.start_session() as session,
-                session.start_transaction(
-                    read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
-                ),
-            ):
+            remembered = [InsertOne(each) for each in seen]
+
+            def together(
+                session: Any, updates: list[Any] = updates, remembered: list[Any] = remembered
+            ) -> None:
                 abodes.bulk_write(updates, session=session, ordered=False)
-                marks.bulk_write([InsertOne(s) for s in seen], session=session, ordered=False)
+                marks.bulk_write(remembered, session=session, ordered=False)
+
+            _in_transaction(client, together)
         else:
             try:
                 abodes.bulk_write(updates, ordered=False)

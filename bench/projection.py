@@ -6,6 +6,7 @@ of work with group commit, a version-guarded aggregate. Everything is on: spans,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -18,9 +19,9 @@ from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.common.aggregate import Aggregate
 from eldex.common.dates import day
 from eldex.common.identifiers import RegionCode
-from eldex.common.inbox import EventMeta, Inbox
-from eldex.common.kafka import Record
-from eldex.common.service import Parts, Plan, Reader, run
+from eldex.common.inbox import EventMeta, Inbox, Subscriptions
+from eldex.common.kafka import Consumer, Record
+from eldex.common.service import Parts, Plan, run
 from eldex.common.settings import Settings
 from eldex.common.store import Repository, Session
 
@@ -84,8 +85,8 @@ def plan() -> Plan[MongoAbodes]:
     """The projection as a service of the house."""
     tally = Tally()
 
-    def reader(parts: Parts[MongoAbodes]) -> Reader:
-        subscriptions = {
+    def tasks(parts: Parts[MongoAbodes]) -> Sequence[Callable[[], Any]]:
+        subscriptions: Subscriptions[MongoAbodes] = {
             events_pb.ResidentMoved: on_moved,
             events_pb.ResidentRegistered: on_registered,
         }
@@ -95,7 +96,10 @@ def plan() -> Plan[MongoAbodes]:
             await inbox.apply(record)
             tally.add([name_of_record(record)])
 
-        return Reader([TOPIC], apply)
+        # What `subscriptions` of a plan does, but for being told when each effect is durable.
+        consumer = Consumer(parts.settings.kafka_bootstrap, "bench", [TOPIC], apply)
+        # A task that ends ends the service: so it goes when the bench does.
+        return [consumer.run, lambda: serve(tally.do)]
 
     def to_message(event: Any) -> Message:
         raise AssertionError(f"a projection tells nothing: {event}")
@@ -106,9 +110,7 @@ def plan() -> Plan[MongoAbodes]:
         repositories=(MongoAbodes,),
         to_message=to_message,
         services=lambda _: [],
-        reader=reader,
-        # A task that ends ends the service: so it goes when the bench does.
-        tasks=lambda _: [lambda: serve(tally.do)],
+        tasks=tasks,
     )
 
 

@@ -98,19 +98,23 @@ async def projector(mongo_uri: str, database: str, bootstrap: str) -> None:
 
     async def consume() -> None:
         while True:
-            message = await asyncio.to_thread(consumer.poll, 0.25)
+            message: Any = await asyncio.to_thread(consumer.poll, 0.25)
             if message is None or message.error() is not None:
                 continue
             event = events_pb.ResidentMoved.FromString(message.value())
             event_id = dict(message.headers())["ce_id"].decode()
             await _apply(client, db, event, event_id)
-            await asyncio.to_thread(consumer.commit, message, asynchronous=False)
+            await asyncio.to_thread(_commit, consumer, message)
             on = event.moved_on
             tally.add([name_of(event.resident_key, on.year, on.month, on.day)])
 
     consuming = asyncio.create_task(consume())
     await serve(tally.do)
     consuming.cancel()
+
+
+def _commit(consumer: Any, message: Any) -> None:
+    consumer.commit(message=message, asynchronous=False)
 
 
 async def _apply(client: Any, db: Any, event: events_pb.ResidentMoved, event_id: str) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import grpc
+
+from eldex.api.exchange.v1 import exchange_service_pb2
 from eldex.common.kafka import FlowState
+from eldex.common.rpc.server import grpc_server
+from eldex.common.rpc.tls import server_credentials
 from eldex.console.domain.people import Act
+from eldex.console.peers import PeerDepartments
+from eldex.local.authority import Authority
 
 if TYPE_CHECKING:
     from services.console.tests.conftest import Browserless, Console, Death
@@ -146,3 +154,43 @@ async def test_a_replay_of_something_that_is_not_there_is_refused_in_words(
         assert reply.status == 303
         page = (await reader.get(reply.headers["location"])).text
         assert "Could not be replayed" in page
+
+
+async def test_the_subscribers_of_the_exchange_are_told_with_their_lag(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path / "pki")
+    answer = exchange_service_pb2.ListSubscriptionsResponse()
+    answer.subscriptions.add(
+        subsystem="partner-500100/elder-care",
+        subscription_name="deaths",
+        acknowledged_cursor=4_711,
+        lag_events=1_000,
+        lag_seconds=3_600.0,
+    )
+
+    async def list_subscriptions(_: Any, __: Any) -> bytes:
+        return answer.SerializeToString()
+
+    handler = grpc.method_handlers_generic_handler(
+        "eldex.api.exchange.v1.ExchangeService",
+        {"ListSubscriptions": grpc.unary_unary_rpc_method_handler(list_subscriptions)},
+    )
+    server = grpc_server([handler])
+    credentials = server_credentials(authority.issue("511700/service/exchange"))
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    tls_dir = authority.issue("511700/service/console")
+    departments = PeerDepartments({"exchange": f"127.0.0.1:{port}"}, tls_dir)
+    try:
+        [partner] = (await departments.subscribers()).known
+        assert (partner.subsystem, partner.name, partner.cursor, partner.connected) == (
+            "partner-500100/elder-care",
+            "deaths",
+            4_711,
+            False,
+        )
+        assert (partner.lag_events, partner.lag_seconds, partner.seen_at) == (1_000, 3_600.0, None)
+        await server.stop(0)
+        assert (await departments.subscribers()).problem == "UNAVAILABLE"
+    finally:
+        await departments.close()
+        await server.stop(0)

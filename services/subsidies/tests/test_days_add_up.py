@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from eldex.api.subsidies.v1 import subsidies_service_pb2 as calls
 from eldex.common.calendar import Period
 from eldex.subsidies.domain.days import fen_of_days, worth
+from eldex.subsidies.domain.institution import months_later
 
 CHEN = "res_chenyuzhen"
 CARE = "care-allowance"
@@ -62,6 +63,23 @@ def test_a_period_cut_anywhere_is_worth_as_much_as_in_one_piece(
 def test_days_of_two_months_are_refused() -> None:
     with pytest.raises(ValueError, match="one month"):
         fen_of_days(100, date(2026, 10, 30), date(2026, 11, 2))
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "later"),
+    [
+        ("2024-03-01", 12, "2025-03-01"),
+        ("2024-02-29", 12, "2025-03-01"),
+        ("2025-12-31", 2, "2026-03-01"),
+        ("2024-12-31", 12, "2025-12-31"),
+        ("2025-10-31", 1, "2025-12-01"),
+        ("9999-12-31", 24, "9999-12-31"),
+    ],
+)
+def test_a_year_is_over_on_the_same_day_or_the_next_that_there_is(
+    day: str, months: int, later: str
+) -> None:
+    assert months_later(date.fromisoformat(day), months) == date.fromisoformat(later)
 
 
 # --- a person's facts, and what they come to when reckoned day by day ------------------------------

@@ -35,6 +35,19 @@ async def test_a_month_is_paid_once_however_often_it_is_run(office: Any) -> None
     assert await office.paid(WANG) == {("2026-11", OLD_AGE): 6000}
 
 
+async def test_a_month_is_paid_once_even_when_nobody_remembers_that_it_was_run(office: Any) -> None:
+    """Marks are forgotten after thirty days; the payment's name is not."""
+    await office.tell(office.registered(LI, "1938-06-20", since="2026-11-11"))
+    await office.pay("2026-11", region=office.tongchuan)
+    office.service.backend.collections["marks"].clear()
+    await office.tell(office.moved(LI, "511702002", "2026-11-01"))
+    again = await office.pay("2026-11")
+    assert (again.payments, len(office.events(told.DisbursementMade))) == (0, 1)
+    office.today("2026-12-22")
+    await office.pay("2026-12")
+    assert await office.paid(LI) == {("2026-11", OLD_AGE): 4000, ("2026-12", OLD_AGE): 6000 + 2000}
+
+
 async def test_two_runners_at_once_pay_nobody_twice(office: Any) -> None:
     people = [f"res_{number:03d}" for number in range(40)]
     await office.tell(*(office.registered(key, "1940-01-01") for key in people))

@@ -58,6 +58,8 @@ class Mongod(Process):
                 *("--dbpath", str(self.data)),
                 *("--port", str(self.port), "--bind_ip", HOST, "--nounixsocket"),
                 *("--replSet", REPLICA_SET),
+                # Ours take milliseconds; one whose process was killed shall not keep its documents for 60 s.
+                *("--setParameter", "transactionLifetimeLimitSeconds=3"),
                 *("--wiredTigerCacheSizeGB", str(cache_gb)),
                 # Samples everything once a second for MongoDB's support: CPU that two cores miss.
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),

@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
 from typing import Any, Final
 
 from confluent_kafka import (
@@ -35,7 +39,11 @@ from eldex.common.errors import DomainError, Unavailable
 from eldex.common.logs import logger
 
 _MOST_PER_POLL: Final = 500
+_POLL_SECONDS: Final = 0.05
 _COMMIT_EVERY_SECONDS: Final = 0.2
+_LOOK_EVERY_SECONDS: Final = 0.5
+"""How old the known ends of the partitions may be."""
+_LEAVE_SECONDS: Final = 5.0
 _MOST_WAITING: Final = 2_000
 """Records of one partition held in memory before its fetching pauses."""
 _DEFECT: Final = "DEFECT"
@@ -144,6 +152,8 @@ class _Partition:
     paused: bool = False
     applied: int = -1
     """Offset of the next record to be applied; -1: none seen yet."""
+    seen: int = -1
+    """Offset after the last record that was read."""
     oldest_at: float = 0.0
     held_because: str = ""
 
@@ -189,6 +199,9 @@ class Consumer:
         self._partitions: dict[tuple[str, int], _Partition] = {}
         self._to_commit: dict[tuple[str, int], int] = {}
         self._owned: set[tuple[str, int]] = set()
+        self._orders: deque[Callable[[], object]] = deque()
+        self._highs: dict[tuple[str, int], int] = {}
+        self._looked_at = 0.0
         self.broken: str = ""
         """Why the consumer stopped; empty while it runs."""
         self.assigned = asyncio.Event()
@@ -198,7 +211,7 @@ class Consumer:
         loop = asyncio.get_running_loop()
 
         def revoked(_: Any, partitions: list[TopicPartition]) -> None:
-            asyncio.run_coroutine_threadsafe(self._drop(partitions), loop).result(30)
+            asyncio.run_coroutine_threadsafe(self._give_up(partitions), loop).result(30)
 
         def assigned(_: Any, partitions: list[TopicPartition]) -> None:
             loop.call_soon_threadsafe(self._take, partitions)
@@ -209,21 +222,61 @@ class Consumer:
         committing = asyncio.create_task(self._commit_regularly())
         try:
             while True:
-                for message in await loop.run_in_executor(self._thread, self._poll):
+                for message in await loop.run_in_executor(self._thread, self._turn):
                     self._accept(message)
         finally:
             committing.cancel()
             await self._drop([TopicPartition(*place) for place in self._partitions])
-            await loop.run_in_executor(self._thread, self._consumer.close)
-            self._thread.shutdown(wait=False)
+            self._commit()
+            await self._leave()
 
-    def _poll(self) -> list[Message]:
+    async def _leave(self) -> None:
+        """Leave the group. The driver waits for a broker that is away; this process does not."""
+        loop, left = asyncio.get_running_loop(), asyncio.Event()
+        await loop.run_in_executor(self._thread, self._obey)
+        self._thread.shutdown(wait=False)
+
+        def close() -> None:
+            self._consumer.close()
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(left.set)
+
+        Thread(target=close, name="kafka-leave", daemon=True).start()
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await left.wait()
+        except TimeoutError:
+            logger().warning("group_not_left", group=self.group)
+
+    def _turn(self) -> list[Message]:
+        """What the consumer's own thread does in one turn.
+
+        Only this thread calls the driver: any other would wait for as long as this one polls, and the
+        event loop would stand still.
+        """
+        self._obey()
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY_SECONDS:
+            self._looked_at = now
+            for place in tuple(self._owned):
+                known = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+                self._highs[place] = known[1]
         # A plain consume(n, timeout) would wait for n records or the whole timeout.
-        first = self._consumer.poll(0.25)
+        first = self._consumer.poll(_POLL_SECONDS)
         if first is None:
             return []
         rest: list[Message] = self._consumer.consume(_MOST_PER_POLL, 0)
         return [first, *rest]
+
+    def _obey(self) -> None:
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                order()
+            except KafkaException as error:
+                # A partition that is another's by now; or a lost offset, which costs a repeat: the
+                # effects are durable and known by their marks.
+                logger().warning("kafka_refused", reason=error.args[0].name())
 
     def _accept(self, message: Message) -> None:
         error = message.error()
@@ -240,10 +293,11 @@ class Consumer:
             partition = self._partitions[place] = _Partition(*place)
             partition.task = asyncio.create_task(self._work(partition))
         partition.waiting.append(record)
+        partition.seen = record.offset + 1
         partition.wake.set()
         if len(partition.waiting) > _MOST_WAITING and not partition.paused:
             partition.paused = True
-            self._consumer.pause([TopicPartition(*place)])
+            self._orders.append(partial(self._consumer.pause, [TopicPartition(*place)]))
 
     async def _work(self, partition: _Partition) -> None:
         while True:
@@ -259,7 +313,8 @@ class Consumer:
                 self._to_commit[partition.topic, partition.number] = partition.applied
                 if partition.paused and len(partition.waiting) < _MOST_WAITING // 2:
                     partition.paused = False
-                    self._consumer.resume([TopicPartition(partition.topic, partition.number)])
+                    place = TopicPartition(partition.topic, partition.number)
+                    self._orders.append(partial(self._consumer.resume, [place]))
 
     async def _commit_regularly(self) -> None:
         """Commit offsets of all partitions together: each commit costs the broker a write."""
@@ -268,15 +323,14 @@ class Consumer:
             self._commit()
 
     def _commit(self) -> None:
-        positions = [TopicPartition(*place, offset) for place, offset in self._to_commit.items()]
-        self._to_commit.clear()
-        if not positions:
-            return
-        try:
-            self._consumer.commit(offsets=positions, asynchronous=True)
-        except KafkaException as error:
-            # The effects are durable and known by their marks: a lost offset costs a repeat.
-            logger().warning("offset_not_committed", reason=error.args[0].name())
+        if self._to_commit:
+            self._orders.append(partial(self._commit_now, self._to_commit))
+            self._to_commit = {}
+
+    def _commit_now(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        mine = [TopicPartition(*p, offset) for p, offset in offsets.items() if p in self._owned]
+        if mine:
+            self._consumer.commit(offsets=mine, asynchronous=True)
 
     async def _apply_batch(self, partition: _Partition, batch: Sequence[Record]) -> None:
         by_key: dict[str, list[Record]] = {}
@@ -326,21 +380,27 @@ class Consumer:
         self._owned |= {(each.topic, each.partition) for each in partitions}
         self.assigned.set()
 
+    async def _give_up(self, partitions: Sequence[TopicPartition]) -> None:
+        self._owned -= {(each.topic, each.partition) for each in partitions}
+        await self._drop(partitions)
+        # A commit in the middle of a change of members would hold it up; and a later one might set
+        # back the next owner. What was not committed yet is read again, and known by its marks.
+        for each in partitions:
+            self._to_commit.pop((each.topic, each.partition), None)
+
     async def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         tasks = []
         for each in partitions:
-            self._owned.discard((each.topic, each.partition))
             dropped = self._partitions.pop((each.topic, each.partition), None)
             if dropped is not None and dropped.task is not None:
                 tasks.append(dropped.task)
         await _ended(tasks)
-        self._commit()  # before they are another's
 
     def flows(self) -> list[FlowState]:
         """How far each partition has come, as far as it is known without asking the broker."""
         states = []
         for place, partition in sorted(self._partitions.items()):
-            high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
+            high = max(self._highs.get(place, -1), partition.seen)
             position = partition.waiting[0].offset if partition.waiting else partition.applied
             lag = max(0, high - position) if high >= 0 and position >= 0 else len(partition.waiting)
             age = time.time() - partition.waiting[0].written_at if partition.waiting else 0.0

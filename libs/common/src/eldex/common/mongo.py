@@ -114,17 +114,15 @@ class MongoBackend:
                 cursor = cursor.sort(list(order))
             return await cursor.to_list(None)
 
-        found: list[Document] = await _patiently(run)
+        found: list[Document] = await patiently(run)
         return found
 
     async def count(self, collection: str, where: Mapping[str, Any]) -> int:
-        counted: int = await _patiently(lambda: self.database[collection].count_documents(where))
+        counted: int = await patiently(lambda: self.database[collection].count_documents(where))
         return counted
 
     async def remove(self, collection: str, keys: Sequence[Any]) -> None:
-        await _patiently(
-            lambda: self.database[collection].delete_many({"_id": {"$in": list(keys)}})
-        )
+        await patiently(lambda: self.database[collection].delete_many({"_id": {"$in": list(keys)}}))
 
     async def lease(self, name: str, owner: str, seconds: float) -> bool:
         mine_or_over = {
@@ -145,7 +143,7 @@ class MongoBackend:
             )
             return lease is not None and bool(lease["owner"] == owner)
 
-        return bool(await _patiently(run))
+        return bool(await patiently(run))
 
     async def commit(self, batch: Sequence[ChangeSet]) -> list[Outcome]:
         steps.reached("before-commit")
@@ -157,7 +155,11 @@ class MongoBackend:
         self, part: list[tuple[int, ChangeSet]], outcomes: dict[int, Outcome], broken: int
     ) -> None:
         while part:
-            failed = await _patiently(partial(self._transact, part))
+            try:
+                failed = await patiently(partial(self._transact, part))
+            except _Contended:
+                await self._apart(part, outcomes)
+                return
             if not failed:
                 return
             outcomes.update(failed)
@@ -168,6 +170,19 @@ class MongoBackend:
                 middle = len(part) // 2
                 await self._commit_part(part[:middle], outcomes, broken=0)
                 part = part[middle:]
+
+    async def _apart(self, part: list[tuple[int, ChangeSet]], outcomes: dict[int, Outcome]) -> None:
+        """Keep the one that meets a foreign transaction from holding its neighbours up.
+
+        A transaction whose process was killed keeps its documents until the database ends it
+        (`transactionLifetimeLimitSeconds`); who needs them decides again until then.
+        """
+        if len(part) == 1:
+            outcomes[part[0][0]] = Lost()
+            return
+        middle = len(part) // 2
+        await self._commit_part(part[:middle], outcomes, broken=0)
+        await self._commit_part(part[middle:], outcomes, broken=0)
 
     async def _transact(self, part: Sequence[tuple[int, ChangeSet]]) -> dict[int, Outcome]:
         """Try the whole part in one transaction; those that made it impossible, or none."""
@@ -185,7 +200,7 @@ class MongoBackend:
                     if failed:
                         await session.abort_transaction()
                         return failed
-                # Leaving the block commits; an unknown result is told by a label (_patiently).
+                # Leaving the block commits; an unknown result is told by a label (patiently).
         return {}
 
     async def _session(self) -> Any:
@@ -226,7 +241,7 @@ class MongoBackend:
         return dict(lost) or {i: Lost() for i, _ in guarded}
 
 
-async def _patiently(run: Any, seconds: float = 20.0) -> Any:
+async def patiently(run: Any, seconds: float = 20.0) -> Any:
     """Repeat what failed for a reason that passes: a lost connection, a new primary, a conflict.
 
     A commit whose result is unknown is repeated too: if it had gone through, the version guards
@@ -234,18 +249,37 @@ async def _patiently(run: Any, seconds: float = 20.0) -> Any:
     """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + seconds, 0.002
+    contended = 0
     while True:
         try:
             return await run()
         except ConfigurationError:
             raise
         except PyMongoError as error:
-            if not _passes(error):
+            if _contended(error):
+                contended += 1
+                if contended > _CONTENDED_TRIES:
+                    raise _Contended from error
+            elif not _passes(error):
                 raise
             if loop.time() > deadline:
                 raise Unavailable("MongoDB") from error
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         pause = min(pause * 2, 1.0)
+
+
+class _Contended(Exception):
+    """Another transaction keeps a document that this one writes."""
+
+
+_WRITE_CONFLICT = 112
+_CONTENDED_TRIES = 4
+
+
+def _contended(error: PyMongoError) -> bool:
+    if isinstance(error, BulkWriteError):
+        return any(e["code"] == _WRITE_CONFLICT for e in error.details.get("writeErrors", ()))
+    return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT
 
 
 def _passes(error: PyMongoError) -> bool:

@@ -50,8 +50,10 @@ def steps(edges: Sequence[Edge]) -> list[tuple[Place, Place]]:
 
 
 def columns(edges: Sequence[Edge]) -> list[list[Place]]:
-    """All places in columns from left to right: who is called by nobody, then whom they call;
-    then the topics, then their readers. In a column each stands near those who lead to it.
+    """All places in columns from left to right.
+
+    First who is called by nobody, then whom they call, then the topics, then their readers. In a
+    column each stands near those who lead to it.
     """
     drawn = steps(edges)
     rank = _call_ranks(edges)
@@ -83,4 +85,4 @@ def _call_ranks(edges: Sequence[Edge]) -> dict[str, int]:
         wave = following
     last = max(rank.values(), default=0)
     everybody = [*(name for pair in calls for name in pair), *(e.caller for e in edges)]
-    return {name: last for name in everybody} | rank
+    return dict.fromkeys(everybody, last) | rank

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from eldex.common.mongo import MongoBackend
-from eldex.common.mongo import _patiently as patiently
+from eldex.common.mongo import MongoBackend, patiently
 from eldex.common.store import Document, Index
 from eldex.console.domain.people import Act, Action
 

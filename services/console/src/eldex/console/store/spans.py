@@ -8,8 +8,7 @@ from typing import Final
 
 from eldex.common.clock import Clock
 from eldex.common.logs import logger
-from eldex.common.mongo import MongoBackend
-from eldex.common.mongo import _patiently as patiently  # repeats what fails for a passing reason
+from eldex.common.mongo import MongoBackend, patiently
 from eldex.common.store import Document, Index
 from eldex.console.domain.service_map import DELIVERIES, Edge
 from eldex.console.domain.spans import Kind, Span, SpanEvent, SpanLink, Tags, instant, party_of

@@ -148,9 +148,11 @@ def service_map(edges: Sequence[Edge]) -> ServiceMap:
         for position, place in enumerate(column):
             y = free / 2 + position * (NODE_HEIGHT + _ROW_GAP)
             nodes[place] = Node(place.kind, place.name, x, round(y, 1), place in failing)
+    # The straightest first: they have the least choice where their numbers stand.
+    drawn = sorted(steps(edges), key=lambda pair: abs(nodes[pair[0]].y - nodes[pair[1]].y))
     taken: set[tuple[int, int]] = set()
     lines = tuple(
-        _line(nodes[start], nodes[end], incoming[start, end], taken) for start, end in steps(edges)
+        _line(nodes[start], nodes[end], incoming[start, end], taken) for start, end in drawn
     )
     width = len(stacked) * (NODE_WIDTH + _COLUMN_GAP) - _COLUMN_GAP + 2 * _MARGIN
     # Calls inside the last column bend to its right.
@@ -190,7 +192,10 @@ def _free_place(
     p0: Point, p1: Point, p2: Point, p3: Point, taken: set[tuple[int, int]]
 ) -> tuple[float, float]:
     """A place on the curve (near its middle, if it can be) where no other label stands yet."""
-    places = [_point(t, (p0, p1, p2, p3)) for t in (0.5, 0.6, 0.4, 0.7, 0.3, 0.78, 0.22)]
+    places = [
+        _point(t, (p0, p1, p2, p3))
+        for t in (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.65, 0.35, 0.75, 0.25)
+    ]
     free = [place for place in places if not _cells(place) & taken]
     x, y = (free or places)[0]
     taken |= _cells((x, y))

@@ -139,13 +139,18 @@ class Ground:
 
 
 def months_later(day: date, months: int) -> date:
-    """The same day of the month so many months later, or the first of the next where there is none."""
+    """The same day of the month so many months later, or the first of the next where there is none.
+
+    `date.max` beyond the end of the calendar.
+    """
     count = day.year * 12 + day.month - 1 + months
     year, month = count // 12, count % 12 + 1
+    if year > FOREVER.year:
+        return FOREVER
     try:
         return date(year, month, day.day)
     except ValueError:
-        return date(year + month // 12, month % 12 + 1, 1)
+        return date(year, month + 1, 1)  # shorter than 31 days, so it is not December
 
 
 def grounds(
