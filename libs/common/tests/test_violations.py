@@ -63,7 +63,8 @@ def filled(kind: type[Message], depth: int = 0) -> Message:
         elif field.type != F.TYPE_STRING:
             value = 2**31 - 1
         if field.is_repeated:
-            getattr(message, field.name).extend([value] * 1_100)
+            item = value[:1_000] if isinstance(value, str | bytes) else value
+            getattr(message, field.name).extend([item] * 1_100)
         else:
             setattr(message, field.name, value)
     return message
