@@ -86,7 +86,7 @@ class Traffic:
 
     async def client(self) -> None:
         while self.running:
-            await asyncio.sleep(0.05)  # the pace of a counter: the story is about deaths, not load
+            await asyncio.sleep(0.25)  # the pace of a counter: the story is about deaths, not load
             # Another birth date for every thousand, so that no number comes twice.
             day = date(1930, 1, 1) + timedelta(days=len(self.ledger.registered) // 300)
             number = self._new_number(day.strftime("%Y%m%d"))
@@ -224,7 +224,7 @@ async def story(
     rng = random.Random(seed)
     async with field_of(stack) as field:
         traffic = Traffic(field["police"], new_number, rng)
-        clients = [asyncio.create_task(traffic.client()) for _ in range(6)]
+        clients = [asyncio.create_task(traffic.client()) for _ in range(4)]
         deaths = Deaths(stack, rng, folder)
         try:
             for number in range(kills):

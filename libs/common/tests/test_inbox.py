@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 import pytest
@@ -31,7 +31,6 @@ from eldex.common.testing.homes import (
     opening,
 )
 
-MakeTopic = Callable[[int], Awaitable[str]]
 EXCHANGE = Identity("eldex.local", "511700/service/exchange")
 
 

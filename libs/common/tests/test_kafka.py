@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -271,6 +273,26 @@ async def _paused(consumer: Consumer) -> list[kafka_module._Partition]:
         while not (found := [p for p in consumer._partitions.values() if p.paused]):
             await asyncio.sleep(0.01)
     return found
+
+
+async def test_the_event_loop_never_waits_for_the_drivers_poll(
+    kafka: Kafka, topic: MakeTopic, producer: Producer, unique: str
+) -> None:
+    """The driver lets nobody else in while it polls, and on a quiet topic it polls all the time."""
+    name, reader = await topic(4), Reader()
+    await producer.publish(records(name, [f"res_{i}" for i in range(20)], 1))
+    async with member(kafka, unique, name, reader) as consumer:
+        await reader.until(lambda: len(reader.applied) == 20)
+        await caught_up(consumer)
+        held_up = []
+        for _ in range(15):
+            await asyncio.sleep(0.03)
+            began = time.perf_counter()
+            consumer.flows()
+            consumer._to_commit = {(name, 0): 1}
+            consumer._commit()
+            held_up.append(time.perf_counter() - began)
+    assert statistics.median(held_up) < 0.02
 
 
 async def test_topics_are_made_once_and_left_as_they_are(kafka: Kafka, unique: str) -> None:

@@ -179,7 +179,7 @@ async def stretches(office: Any) -> list[Any]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(found=facts, died_on=deaths, shuffle=st.randoms(use_true_random=False))
 def test_facts_in_any_order_of_arrival_lead_to_the_same_days(
@@ -197,7 +197,7 @@ def test_facts_in_any_order_of_arrival_lead_to_the_same_days(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     found=facts,
