@@ -171,3 +171,14 @@ def test_outside_of_any_span_there_is_no_trace() -> None:
 def test_a_traceparent_that_is_none_starts_a_trace_of_its_own(odd: str) -> None:
     with telemetry.span("act", SpanKind.SERVER, {"traceparent": odd}):
         assert telemetry.trace_id() not in {"", "0" * 32}
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"), [("01", True), ("03", True), ("00", False), ("02", False), ("zz", False)]
+)
+def test_a_trace_is_kept_by_the_lowest_flag_whatever_the_others_say(flags: str, kept: bool) -> None:
+    assert telemetry.is_sampled(f"00-{'a' * 32}-{'b' * 16}-{flags}") is kept
+
+
+def test_a_text_that_is_no_traceparent_asks_for_nothing() -> None:
+    assert not telemetry.is_sampled("")

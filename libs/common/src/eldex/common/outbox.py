@@ -156,7 +156,7 @@ class Relay:
         return True
 
     def _traced(self, entry: Document) -> Record:
-        if not entry["traceparent"].endswith("-01"):
+        if not telemetry.is_sampled(entry["traceparent"]):
             return record_of(entry)
         attributes = {
             "messaging.system": "kafka",

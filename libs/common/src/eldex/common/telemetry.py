@@ -88,6 +88,15 @@ def span(
             raise
 
 
+def is_sampled(parent: str) -> bool:
+    """Whether a `traceparent` asks for its trace to be kept (its flags may say more than that)."""
+    flags = parent.rpartition("-")[2]
+    try:
+        return len(flags) == 2 and int(flags, 16) & 1 == 1
+    except ValueError:
+        return False
+
+
 def failed(current: Span, reason: str) -> None:
     """Mark a span as failed, with a stable reason and nothing else."""
     current.set_attribute("error.type", reason)

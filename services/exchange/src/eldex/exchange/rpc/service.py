@@ -226,7 +226,7 @@ class ExchangeService:
         self, events: list[FeedEvent], cursor: int, subsystem: str
     ) -> pb.SubscribeResponse:
         for event in events:
-            if event.traceparent.endswith("-01"):
+            if telemetry.is_sampled(event.traceparent):
                 attributes = {
                     "eldex.subscriber": subsystem,
                     "eldex.event.type": event.type,
