@@ -74,7 +74,8 @@ def test_every_event_is_told_by_somebody_and_every_consumer_exists() -> None:
         source = "".join(path.read_text() for path in service.rglob("*.py"))
         for event in topic["events"]:
             name = event.rsplit(".", 1)[-1]
-            assert re.search(rf"\b{name}\b", source), f"{event} is told by nobody"
+            # Built somewhere: that the class is there does not tell that it ever happens.
+            assert re.search(rf"(?<!class )\b{name}\(", source), f"{event} is told by nobody"
         assert set(topic["consumers"]) <= set(SERVICES)
 
 
