@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain import (
+from eldex.exchange.domain.agreements import (
     Agreement,
     NoAgreement,
     PurposeMissing,

@@ -9,7 +9,7 @@ from eldex.common.identifiers import RegionCode
 from eldex.common.inbox import EventMeta
 from eldex.common.kafka import Record
 from eldex.common.testing.memory import MemoryBackend
-from eldex.exchange.domain import Scope
+from eldex.exchange.domain.agreements import Scope
 from eldex.exchange.store.feed import COLLECTIONS, Feed
 
 DECEASED = "eldex.api.registry.v1.ResidentDeceased"

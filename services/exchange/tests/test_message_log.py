@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eldex.common.testing.memory import MemoryBackend
-from eldex.exchange.domain import LogEntry, Receipt
+from eldex.exchange.domain.message_log import LogEntry, Receipt
 from eldex.exchange.store.message_log import (
     CALLS,
     BrokenLog,

@@ -10,16 +10,9 @@ from typing import Any, Protocol
 from eldex.common.aggregate import Page
 from eldex.common.errors import StaleVersion
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain import (
-    Agreement,
-    CursorUnknown,
-    FeedEvent,
-    LogEntry,
-    LoggedCall,
-    Receipt,
-    Scope,
-    Subscription,
-)
+from eldex.exchange.domain.agreements import Agreement, Scope
+from eldex.exchange.domain.message_log import LogEntry, LoggedCall, Receipt
+from eldex.exchange.domain.subscriptions import CursorUnknown, FeedEvent, Subscription
 
 
 class Agreements(Protocol):

@@ -9,12 +9,14 @@ from google.protobuf.message import Message
 from eldex.api.exchange.v1 import agreement_pb2 as pb
 from eldex.common.dates import day, instant, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
-from eldex.exchange import domain
+from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.message_log import LogEntry, LoggedCall
+from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
 
 
-def agreement_in(message: pb.Agreement) -> domain.Agreement:
+def agreement_in(message: pb.Agreement) -> Agreement:
     """Read an agreement of a request."""
-    return domain.Agreement(
+    return Agreement(
         key=message.agreement_key,
         subsystem=message.subsystem,
         methods=list(message.methods),
@@ -27,7 +29,7 @@ def agreement_in(message: pb.Agreement) -> domain.Agreement:
     )
 
 
-def agreement(found: domain.Agreement) -> pb.Agreement:
+def agreement(found: Agreement) -> pb.Agreement:
     """An agreement as replies show it."""
     return pb.Agreement(
         agreement_key=found.key,
@@ -44,7 +46,7 @@ def agreement(found: domain.Agreement) -> pb.Agreement:
 
 
 def subscription(
-    found: domain.Subscription, lag_events: int, lag_seconds: float, connected: bool
+    found: Subscription, lag_events: int, lag_seconds: float, connected: bool
 ) -> pb.Subscription:
     """A subscription as replies show it."""
     return pb.Subscription(
@@ -60,7 +62,7 @@ def subscription(
     )
 
 
-def logged_call(call: domain.LoggedCall) -> pb.LoggedCall:
+def logged_call(call: LoggedCall) -> pb.LoggedCall:
     """An entry of the log: what is chained, kept and shown."""
     entry = call.entry
     return pb.LoggedCall(
@@ -81,9 +83,9 @@ def logged_call(call: domain.LoggedCall) -> pb.LoggedCall:
     )
 
 
-def logged_call_in(message: pb.LoggedCall) -> domain.LoggedCall:
+def logged_call_in(message: pb.LoggedCall) -> LoggedCall:
     """An entry as it was kept."""
-    entry = domain.LogEntry(
+    entry = LogEntry(
         at=instant(message.answered_at),
         subsystem=message.subsystem,
         method=message.method,
@@ -97,10 +99,10 @@ def logged_call_in(message: pb.LoggedCall) -> domain.LoggedCall:
         reason=message.reason,
         trace_id=message.trace_id,
     )
-    return domain.LoggedCall(message.log_index, entry, message.previous_hash)
+    return LoggedCall(message.log_index, entry, message.previous_hash)
 
 
-def delivered(event: domain.FeedEvent) -> pb.DeliveredEvent:
+def delivered(event: FeedEvent) -> pb.DeliveredEvent:
     """An event as a subscriber gets it."""
     return pb.DeliveredEvent(
         cursor=event.cursor,

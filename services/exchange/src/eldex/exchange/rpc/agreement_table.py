@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from eldex.common.errors import DomainError
 from eldex.common.logs import logger
 from eldex.common.store import UnitOfWork
-from eldex.exchange.domain import Agreement
+from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
 
 _EVERY_SECONDS = 0.5

@@ -29,7 +29,8 @@ from eldex.common.rpc.call import (
 from eldex.common.rpc.server import Answer, identity_of, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
-from eldex.exchange.domain import Agreement, LogEntry, decide_call
+from eldex.exchange.domain.agreements import Agreement, decide_call
+from eldex.exchange.domain.message_log import LogEntry
 from eldex.exchange.handlers import MessageLog
 from eldex.exchange.rpc.agreement_table import AgreementTable
 

@@ -16,7 +16,8 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, Mark, UnitOfWork
 from eldex.exchange import handlers, wire
-from eldex.exchange.domain import FeedEvent, NoAgreement, Scope, Subscription, decide_events
+from eldex.exchange.domain.agreements import NoAgreement, Scope, decide_events
+from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
 from eldex.exchange.handlers import Feed, MessageLog, Stores
 from eldex.exchange.rpc.agreement_table import AgreementTable
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from eldex.common.store import Index, Repository, Session
-from eldex.exchange.domain import Agreement, Subscription
+from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.subscriptions import Subscription
 from eldex.exchange.handlers import Stores
 
 

@@ -16,7 +16,8 @@ from eldex.common.identifiers import RegionCode
 from eldex.common.inbox import EventMeta
 from eldex.common.kafka import Record
 from eldex.common.store import Backend, ChangeSet, Document, Index, Write
-from eldex.exchange.domain import FeedEvent, Scope
+from eldex.exchange.domain.agreements import Scope
+from eldex.exchange.domain.subscriptions import FeedEvent
 
 FEED: Final = "feed"
 HEAD: Final = "feed_head"

@@ -20,7 +20,7 @@ from eldex.common.errors import DomainError, Kind
 from eldex.common.logs import logger
 from eldex.common.store import Backend, ChangeSet, Document, Index, Write
 from eldex.exchange import wire
-from eldex.exchange.domain import LogEntry, LoggedCall, Receipt
+from eldex.exchange.domain.message_log import LogEntry, LoggedCall, Receipt
 
 CALLS: Final = "calls"
 COLLECTIONS: Final = {

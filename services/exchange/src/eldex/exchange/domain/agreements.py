@@ -1,10 +1,10 @@
-"""Agreements, what they allow, and subscriptions."""
+"""Agreements: who may call what and have which events, and what is refused without one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
@@ -37,14 +37,6 @@ class PurposeMissing(DomainError):
     kind, reason = Kind.INVALID, "PURPOSE_REQUIRED"
     zh = "未说明用途：请在元数据 eldex-purpose 中填写协议约定的用途代码"
     en = "no purpose: give the purpose code of your agreement in the metadata eldex-purpose"
-
-
-class CursorUnknown(DomainError):
-    """A cursor beyond anything that was ever given out."""
-
-    kind, reason = Kind.INVALID, "CURSOR_UNKNOWN"
-    zh = "游标 {cursor} 尚不存在，最新为 {newest}"
-    en = "there is no cursor {cursor} yet; the newest is {newest}"
 
 
 @dataclass(kw_only=True)
@@ -157,74 +149,3 @@ def _narrower(one: RegionCode, other: RegionCode) -> RegionCode | None:
     if one.contains(other):
         return other
     return one if other.contains(one) else None
-
-
-@dataclass(kw_only=True)
-class Subscription(Aggregate):
-    """How far a subscriber has taken over its events. The key is `<subsystem>/<name>`."""
-
-    subsystem: str
-    name: str
-    event_types: list[str] = field(default_factory=list)
-    region_codes: list[RegionCode] = field(default_factory=list)
-    acknowledged: int = 0
-    seen_at: datetime | None = None
-
-    def acknowledge(self, cursor: int, newest: int) -> None:
-        """Move on; never back."""
-        if cursor > newest:
-            raise CursorUnknown(cursor=cursor, newest=newest)
-        self.acknowledged = max(self.acknowledged, cursor)
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One exchange, as the message log keeps it: digests, never bodies."""
-
-    at: datetime
-    subsystem: str
-    method: str
-    purpose: str
-    agreement_key: str
-    agreement_version: int
-    legal_basis: str
-    request_digest: bytes
-    reply_digest: bytes
-    code: str
-    reason: str
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedCall:
-    """An entry of the message log, with its place in the chain."""
-
-    index: int
-    entry: LogEntry
-    previous_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the caller gets as proof: the entry's number and its hash."""
-
-    index: int
-    entry_hash: bytes
-
-    def __str__(self) -> str:
-        return f"{self.index}:{self.entry_hash.hex()}"
-
-
-@dataclass(frozen=True, slots=True)
-class FeedEvent:
-    """An event with its number in the feed."""
-
-    cursor: int
-    event_id: str
-    type: str
-    source: str
-    subject: str
-    occurred_at: datetime
-    regions: tuple[RegionCode, ...]
-    payload: bytes
-    traceparent: str

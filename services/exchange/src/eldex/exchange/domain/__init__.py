@@ -1,0 +1,1 @@
+"""Nouns and rules of the exchange: agreements, subscriptions and their filters, the message log."""
