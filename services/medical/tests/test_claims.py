@@ -191,6 +191,23 @@ async def test_of_two_classes_the_one_that_is_better_for_the_person_counts(city:
     assert (await city.preview("res_wang")).assistance_fen == 187_250
 
 
+async def test_a_class_granted_to_a_record_ends_though_the_record_was_merged_since(
+    city: Any,
+) -> None:
+    await city.register("res_wang2")
+    await eligible(city, "res_wang2", "DESTITUTE", Date(year=2026, month=1, day=1))
+    await city.merge("res_wang2", "res_wang")
+    assert (await city.preview("res_wang")).assistance_fen == 240_750
+    ended = registry.EligibilityEnded(
+        resident_key="res_wang",  # the record that stands for the person by then
+        eligibility_key="eli_destitute",
+        eligibility_class=eligibility_pb2.ELIGIBILITY_CLASS_DESTITUTE,
+        ended_on=Date(year=2026, month=5, day=1),
+    )
+    await city.service.deliver(ended)
+    assert (await city.preview("res_wang")).assistance_fen == 0
+
+
 async def test_care_elsewhere_is_paid_less_unless_it_was_filed(city: Any) -> None:
     elsewhere = {"care_region_code": GUANGZHOU}
     await city.register("res_chen", born_on="1950-01-01")
@@ -281,6 +298,23 @@ async def test_a_late_notice_of_death_marks_what_was_settled_for_days_after_it(c
     assert [each.claim_key for each in marked.claims] == [wrong.claim_key]
     await city.die("res_wang", "2026-05-08")  # corrected: the stay ended on the day of death
     assert not (await city.ask("ListClaims", resident_key="res_wang", after_death=True)).claims
+
+
+async def test_a_claim_is_doubted_for_the_death_of_whom_its_record_stands_for(city: Any) -> None:
+    await city.register("res_wang2")
+    await city.insure("res_wang2")
+    await city.settle("res_wang2")  # until 8 May
+    await city.die("res_wang", "2026-05-07")
+
+    async def doubted() -> bool:
+        reply = await city.ask("ListClaims", resident_key="res_wang2", after_death=True)
+        return bool(reply.claims)
+
+    assert not await doubted()
+    await city.merge("res_wang2", "res_wang")
+    assert await doubted()
+    await city.part("res_wang2", "res_wang")  # it was somebody else who died
+    assert not await doubted()
 
 
 async def test_a_visit_is_settled_once_and_anew_only_after_a_reversal(city: Any) -> None:

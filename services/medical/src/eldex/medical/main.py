@@ -81,9 +81,8 @@ async def _eligibility_granted(
 async def _eligibility_ended(
     message: registry.EligibilityEnded, _meta: EventMeta, stores: Stores, _now: datetime
 ) -> None:
-    await residents.on_eligibility_ended(
-        message.resident_key, message.eligibility_key, day(message.ended_on, "ended_on"), stores
-    )
+    ended_on = day(message.ended_on, "ended_on")
+    await residents.on_eligibility_ended(message.eligibility_key, ended_on, stores)
 
 
 def subscriptions(_parts: Any = None) -> Subscriptions[Stores]:

@@ -21,10 +21,11 @@ _BY_MERGE = Index((("handed_over.resident_key", 1),))
 
 
 class MongoPeople(Repository[Person]):
-    """What is known of residents, by resident key."""
+    """What is known of residents, by resident key and by membership."""
 
     kind = Person
     collection = "people"
+    indexes = (Index((("memberships.eligibility_key", 1),)),)
 
 
 class _Tenures(Repository[T]):

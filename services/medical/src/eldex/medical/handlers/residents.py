@@ -85,9 +85,7 @@ async def _die(resident_key: str, died_on: date | None, stores: Stores) -> None:
                 each.end_by_death(person.first_day_after_life)
             _save_if_told(each, kept)
     for record in [person] if person.survivor_key else await records_of(stores, person):
-        for claim in await stores.claims.by("resident_key", record.key):
-            if claim.doubt(died_on):
-                stores.claims.save(claim)
+        await _doubt_claims(record.key, died_on, stores)
 
 
 async def on_merged(merged_key: str, survivor_key: str, stores: Stores) -> None:
@@ -115,6 +113,7 @@ async def on_merged(merged_key: str, survivor_key: str, stores: Stores) -> None:
                 if piece.resident_key == survivor_key and survivor.first_day_after_life:
                     piece.end_by_death(survivor.first_day_after_life)
                 kept.save(piece)
+    await _doubt_claims(merged_key, survivor.died_on, stores)
 
 
 async def on_merge_reversed(merged_key: str, survivor_key: str, stores: Stores) -> None:
@@ -133,6 +132,7 @@ async def on_merge_reversed(merged_key: str, survivor_key: str, stores: Stores) 
                 if merged.first_day_after_life and each.resident_key == merged_key:
                     each.end_by_death(merged.first_day_after_life)
                 kept.save(each)
+    await _doubt_claims(merged_key, merged.died_on, stores)
 
 
 async def on_eligibility_granted(resident_key: str, membership: Membership, stores: Stores) -> None:
@@ -142,15 +142,24 @@ async def on_eligibility_granted(resident_key: str, membership: Membership, stor
     stores.people.save(person)
 
 
-async def on_eligibility_ended(
-    resident_key: str, eligibility_key: str, ended_on: date, stores: Stores
-) -> None:
-    """The membership no longer holds from that day on; what was settled stays settled."""
-    person = await _known(stores, resident_key)
-    for membership in person.memberships:
-        if membership.eligibility_key == eligibility_key:
-            membership.valid_to = ended_on
-            stores.people.save(person)
+async def on_eligibility_ended(eligibility_key: str, ended_on: date, stores: Stores) -> None:
+    """The membership no longer holds from that day on; what was settled stays settled.
+
+    The end is told of the record that stands for the person by then; the membership may have been
+    told of one that was merged into it since, and is still kept with that one.
+    """
+    for person in await stores.people.by("memberships.eligibility_key", eligibility_key):
+        for membership in person.memberships:
+            if membership.eligibility_key == eligibility_key:
+                membership.valid_to = ended_on
+        stores.people.save(person)
+
+
+async def _doubt_claims(resident_key: str, died_on: date | None, stores: Stores) -> None:
+    """Mark the claims of a record that are for services after a death, and no others."""
+    for claim in await stores.claims.by("resident_key", resident_key):
+        if claim.doubt(died_on):
+            stores.claims.save(claim)
 
 
 def _save_if_told(right: T, kept: Kept[T]) -> None:
