@@ -161,6 +161,44 @@ async def test_the_ceiling_of_the_year_holds_over_several_claims(city: Any) -> N
     assert sum(parts(third.settlement)) == 20_000_000
 
 
+async def test_a_ceiling_for_all_care_is_one_for_the_ward_and_the_clinic_together(
+    office: Any,
+) -> None:
+    await office.register("res_wang")
+    await office.insure("res_wang")
+    await office.set("DEDUCTIBLE", 30_000)
+    await office.set("RATIO", 10_000)
+    await office.set("CEILING", 1_200_000)
+    await office.settle("res_wang")  # pays 920,000: 9,500 yuan in scope less 300
+    clinic = await office.settle("res_wang", care_kind=parameter_pb2.CARE_KIND_OUTPATIENT)
+    assert clinic.settlement.pooled_fund_fen == 280_000
+    by_kind = {step.kind: step for step in clinic.settlement.steps}
+    assert by_kind[claim_pb2.SETTLEMENT_STEP_KIND_DEDUCTIBLE].amount_fen == 0
+    # A ceiling of its own, for the clinic alone, counts the clinic alone.
+    await office.set("CEILING", 1_000_000, care_kind=parameter_pb2.CARE_KIND_OUTPATIENT)
+    again = await office.settle("res_wang", care_kind=parameter_pb2.CARE_KIND_OUTPATIENT)
+    assert again.settlement.pooled_fund_fen == 720_000
+
+
+async def test_a_move_of_the_enrolment_within_the_city_bears_the_deductible_once(
+    city: Any,
+) -> None:
+    early = {"served_from": "2026-02-01", "served_until": "2026-02-02"}
+    before = await city.settle("res_wang", **early)
+    (enrolment,) = await city.enrolments("res_wang")
+    await city.ask(
+        "EndEnrolment",
+        enrolment_key=enrolment.enrolment_key,
+        ended_on="2026-04-01",
+        cause=enrolment_pb2.ENROLMENT_END_CAUSE_TRANSFER,
+    )
+    await city.insure("res_wang", since="2026-04-01", region_code="511723")
+    after = await city.settle("res_wang")
+    assert after.settlement.pooled_fund_fen == 712_500  # the city pools the fund of its counties
+    with pytest.raises(LaterSettlementStands):
+        await city.ask("ReverseSettlement", claim_key=before.claim_key, reason="更正")
+
+
 async def test_major_illness_and_assistance_pay_for_the_destitute(city: Any) -> None:
     await eligible(city, "res_wang", "DESTITUTE", Date(year=2026, month=1, day=1))
     settled = (await city.settle("res_wang", total_fen=5_040_000, out_of_scope_fen=0)).settlement
@@ -235,6 +273,9 @@ async def test_care_elsewhere_is_paid_less_unless_it_was_filed(city: Any) -> Non
     [
         ("511702", "511702", None, False),
         ("511702", "511723", None, True),  # the codes differ: mdtrtarea_admvs ≠ insuplc_admdvs
+        ("511702", "511702001", None, False),  # a township's health centre lies in its county
+        ("511702001", "511702002", None, False),
+        ("5117", "511702", None, False),
         ("511702", "511723", RegionLevel.PREFECTURE, False),  # but the city pools its fund
         ("5117", "511700000000", None, False),  # the same division, written differently
         ("511702", "440106", RegionLevel.PREFECTURE, True),

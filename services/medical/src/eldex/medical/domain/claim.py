@@ -12,9 +12,9 @@ from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode, RegionLevel
 from eldex.common.money import Fen
 from eldex.medical.domain.enrolment import Enrolment, Scheme, cover_on
-from eldex.medical.domain.parameter import CarePlace
+from eldex.medical.domain.parameter import CarePlace, Found
 from eldex.medical.domain.rights import RemoteFiling
-from eldex.medical.domain.settlement import Facts, Parts, Split, Step, UsedUp
+from eldex.medical.domain.settlement import Facts, Parts, Rules, Split, Step, UsedUp
 
 
 class ClaimStatus(Enum):
@@ -116,6 +116,12 @@ class Basis:
     """Division whose fund it is (参保地, insuplc_admdvs)."""
     care_place: CarePlace
     filing_key: str = ""
+    pool_code: RegionCode | None = None
+    """The division that pools that fund with others (统筹区); None: it stands alone."""
+
+    def account(self, year: int) -> tuple[Scheme, RegionCode, int]:
+        """The scheme, pool and year whose deductible and ceiling a claim counts towards."""
+        return self.scheme, self.pool_code or self.region_code, year
 
     @property
     def cross_region(self) -> bool:
@@ -182,8 +188,8 @@ class Claim(Aggregate):
 
     @property
     def account(self) -> tuple[Scheme, RegionCode, int]:
-        """The scheme, fund and year whose deductible and ceiling it counts towards."""
-        return self.basis.scheme, self.basis.region_code, self.facts.served_until.year
+        """The scheme, pool and year whose deductible and ceiling it counts towards."""
+        return self.basis.account(self.facts.served_until.year)
 
     def reverse(self, reason: str, today: date, others: Iterable[Claim]) -> None:
         """Take it back; a second time changes nothing."""
@@ -217,14 +223,21 @@ class Claim(Aggregate):
         return changed
 
 
-def used_up(claims: Iterable[Claim], facts: Facts, basis: Basis) -> UsedUp:
-    """What standing claims of the same scheme, fund and year have used up before this one."""
-    account = (basis.scheme, basis.region_code, facts.served_until.year)
+def used_up(claims: Iterable[Claim], facts: Facts, basis: Basis, rules: Rules) -> UsedUp:
+    """What standing claims of the same scheme, pool and year have used up before this one.
+
+    A deductible or ceiling that is set for one kind of care counts that kind; one for all, all.
+    """
+    account = basis.account(facts.served_until.year)
     counted = [each for each in claims if each.standing and each.account == account]
-    alike = [each for each in counted if each.facts.care_kind is facts.care_kind]
+
+    def under(rule: Found) -> list[Claim]:
+        kind = rule.conditions.care_kind
+        return [each for each in counted if kind in (None, each.facts.care_kind)]
+
     return UsedUp(
-        deductible_fen=sum(each.deductible_fen for each in alike),
-        pooled_fund_fen=sum(each.parts.pooled_fund_fen for each in alike),
+        deductible_fen=sum(each.deductible_fen for each in under(rules.deductible)),
+        pooled_fund_fen=sum(each.parts.pooled_fund_fen for each in under(rules.ceiling)),
         burden_fen=sum(each.burden_fen for each in counted),
         major_illness_fen=sum(each.parts.major_illness_fen for each in counted),
         assistance_fen=sum(each.parts.assistance_fen for each in counted),
@@ -235,10 +248,11 @@ def is_remote(fund: RegionCode, care: RegionCode, pooling: RegionLevel | None) -
     """The cross-region test: `mdtrtarea_admvs` ≠ `insuplc_admdvs` (mission map 4.13).
 
     With a level at which the fund is pooled (统筹层次), the divisions of that level are compared:
-    care in a county is local to the fund of its city. Without, the codes as they are.
+    care in a county is local to the fund of its city. Without, the codes are compared as the
+    national platform writes them, which names no township: a city or county and all within it.
     """
     if pooling is None:
-        return fund != care
+        return not (fund.at(RegionLevel.COUNTY) or fund).contains(care)
     return (fund.at(pooling) or fund) != (care.at(pooling) or care)
 
 

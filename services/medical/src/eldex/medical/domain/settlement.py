@@ -70,9 +70,9 @@ class UsedUp:
     """What claims settled before have used up of the year's amounts."""
 
     deductible_fen: Fen = 0
-    """Borne as deductible, for the same kind of care."""
+    """Borne as deductible, for the kinds of care that the deductible is for."""
     pooled_fund_fen: Fen = 0
-    """Paid by the pooled fund, for the same kind of care."""
+    """Paid by the pooled fund, for the kinds of care that its ceiling is for."""
     burden_fen: Fen = 0
     """In scope and not paid by the pooled fund, for all care: what major-illness insurance sees."""
     major_illness_fen: Fen = 0

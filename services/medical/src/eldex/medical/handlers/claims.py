@@ -60,7 +60,7 @@ async def preview_settlement(facts: Facts, stores: Stores, now: datetime) -> Set
     case = _case(facts, basis, records)
     _in_time(facts, policy, case, today)
     rules = Rules.of(policy, case, facts.served_until)
-    split = settle(facts, rules, used_up(claims, facts, basis))
+    split = settle(facts, rules, used_up(claims, facts, basis, rules))
     number = 1 + max((each.number for each in claims), default=0)
     return Settled(person, basis, split, number)
 
@@ -147,7 +147,8 @@ async def _basis(facts: Facts, cover: Enrolment, policy: Policy, stores: Stores)
         filing = filing_for(filings, fund, care, facts.served_from)
         if filing is not None:
             place, filing_key = CarePlace.REMOTE_FILED, filing.key
-    return Basis(cover.scheme, cover.key, fund, place, filing_key)
+    pool = fund.at(pooling) if pooling else None
+    return Basis(cover.scheme, cover.key, fund, place, filing_key, pool)
 
 
 def _case(facts: Facts, basis: Basis, records: list[Person]) -> Case:
