@@ -145,6 +145,20 @@ async def test_an_end_told_twice_is_one_end_and_another_day_is_refused(city: Any
     assert len(city.told(events.EnrolmentEnded)) == 1
 
 
+async def test_an_end_that_was_set_ahead_may_come_earlier(city: Any) -> None:
+    (enrolment,) = await city.enrolments("res_wang")
+    for ended_on in ("2062-12-31", "2026-08-01"):  # the year was a slip of the pen
+        await city.ask(
+            "EndEnrolment",
+            enrolment_key=enrolment.enrolment_key,
+            ended_on=ended_on,
+            cause=enrolment_pb2.ENROLMENT_END_CAUSE_TRANSFER,
+        )
+    assert not await city.covered("res_wang", "2026-08-01")
+    await city.insure("res_wang", "EMPLOYEE", "2026-08-01")
+    assert await city.covered("res_wang", "2026-08-01")
+
+
 async def test_the_day_of_death_is_the_last_one_covered(city: Any) -> None:
     for _ in range(2):  # the same notice twice
         await city.die("res_wang", "2026-11-03")

@@ -112,6 +112,26 @@ async def test_a_filing_ends_on_request_by_death_and_with_the_enrolment(city: An
     assert ends[keys[1]] == ("2026-09-10", care_pb2.RIGHT_END_CAUSE_DEATH)
 
 
+async def test_a_filing_made_while_the_enrolment_is_ended_ends_with_it(city: Any) -> None:
+    (enrolment,) = await city.enrolments("res_wang")
+    await asyncio.gather(
+        city.ask(
+            "EndEnrolment",
+            enrolment_key=enrolment.enrolment_key,
+            ended_on="2026-07-01",
+            cause=enrolment_pb2.ENROLMENT_END_CAUSE_REQUEST,
+        ),
+        city.ask(
+            "FileRemoteCare",
+            resident_key="res_wang",
+            care_region_code=GUANGZHOU,
+            began_on="2026-05-01",
+        ),
+    )
+    (filing,) = (await city.ask("ListRemoteFilings", resident_key="res_wang")).filings
+    assert iso(filing.ended_on) == "2026-07-01"
+
+
 # --- long-term care ---------------------------------------------------------------------------------
 
 
@@ -231,6 +251,27 @@ async def test_care_ends_with_the_cover_it_rests_on(carer: Any) -> None:
     )
     (told,) = carer.told(events.LongTermCareEnded)
     assert iso(told.ended_on) == "2026-10-01"
+
+
+async def test_a_rest_entered_late_for_a_former_enrolment_leaves_the_present_care_alone(
+    city: Any,
+) -> None:
+    former = await city.insure("res_wang", "LONG_TERM_CARE")
+    await city.ask(
+        "EndEnrolment",
+        enrolment_key=former.enrolment_key,
+        ended_on="2026-05-01",
+        cause=enrolment_pb2.ENROLMENT_END_CAUSE_TRANSFER,
+    )
+    await city.insure("res_wang", "LONG_TERM_CARE", "2026-05-01")
+    await grant(city)
+    await city.ask(
+        "SuspendEnrolment",
+        enrolment_key=former.enrolment_key,
+        suspended_on="2026-04-01",
+        reason="欠费",
+    )
+    assert not city.told(events.LongTermCareEnded)
 
 
 async def test_care_ends_on_request_and_may_be_granted_anew_at_another_level(carer: Any) -> None:

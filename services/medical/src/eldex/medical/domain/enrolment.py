@@ -58,7 +58,7 @@ class AlreadyEnrolled(DomainError):
 
 
 class EnrolmentEnded(DomainError):
-    """It has ended: it neither rests nor resumes nor ends on another day."""
+    """It has ended: it neither rests nor resumes nor ends on a later day."""
 
     kind, reason = Kind.CONFLICT, "ENROLMENT_ENDED"
     zh = "参保关系 {enrolment_key} 已于 {ended_on} 终止"
@@ -184,8 +184,8 @@ class Enrolment(Tenure):
         self.record(self._resumed(resumed_on))
 
     def end(self, ended_on: date, cause: EndCause) -> None:
-        """End it; the same end again changes nothing."""
-        if self.ended_on is not None and self.ended_on != ended_on:
+        """End it; the same end again changes nothing, a later one is refused."""
+        if self.ended_on is not None and self.ended_on < ended_on:
             raise EnrolmentEnded(enrolment_key=self.key, ended_on=self.ended_on)
         Tenure.end(self, ended_on, cause)
 

@@ -42,7 +42,7 @@ class DayImpossible(DomainError):
 
 
 class RightEnded(DomainError):
-    """It has ended already, on another day."""
+    """It ends earlier already."""
 
     kind, reason = Kind.CONFLICT, "RIGHT_ENDED"
     zh = "{key} 已于 {ended_on} 终止"
@@ -141,11 +141,7 @@ class Tenure(Aggregate):
         return Days(self.began_on, self.ended_on)
 
     def end(self, ended_on: date, cause: EndCause) -> None:
-        """End it on request; the same end again changes nothing, another one is refused."""
-        if self.ended_on is not None and self.end_cause is not EndCause.TERM:
-            if self.ended_on == ended_on:
-                return
-            raise RightEnded(key=self.key, ended_on=self.ended_on)
+        """End it on request; the same end again changes nothing, a later one is refused."""
         if ended_on < self.began_on:
             raise DayImpossible(
                 day=ended_on,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from eldex.common.identifiers import RegionCode, new_key
 from eldex.medical.domain.enrolment import AlreadyEnrolled, Cover, Enrolment, Scheme, cover_on
@@ -14,7 +15,7 @@ from eldex.medical.handlers.people import (
     person_of,
     standing_for,
 )
-from eldex.medical.handlers.ports import Stores
+from eldex.medical.handlers.ports import Kept, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ async def suspend_enrolment(command: SuspendEnrolment, stores: Stores, _now: dat
     enrolment.expect(command.etag)
     enrolment.suspend(command.suspended_on, command.reason)
     stores.enrolments.save(enrolment)
-    await _end_what_rests_on(enrolment, command.suspended_on, stores)
+    if not enrolment.scheme.basic:
+        await _end_what_rests_on(enrolment, enrolment.days, command.suspended_on, stores)
     return enrolment
 
 
@@ -104,30 +106,24 @@ async def end_enrolment(command: EndEnrolment, stores: Stores, _now: datetime) -
     """End it, and with it what rests on it."""
     enrolment = await stores.enrolments.get(command.enrolment_key)
     enrolment.expect(command.etag)
+    held = enrolment.days
     enrolment.end(command.ended_on, command.cause)
     if enrolment.events:
         stores.enrolments.save(enrolment)
-        await _end_what_rests_on(enrolment, command.ended_on, stores)
-        if enrolment.scheme.basic:
-            for filing in await stores.filings.by("resident_key", enrolment.resident_key):
-                if filing.region_code == enrolment.region_code:
-                    filing.cut(command.ended_on, EndCause.COVER_LOST)
-                    if filing.events:
-                        stores.filings.save(filing)
+        await _end_what_rests_on(enrolment, held, command.ended_on, stores)
     return enrolment
 
 
-async def _end_what_rests_on(enrolment: Enrolment, day: date, stores: Stores) -> None:
-    """Care benefits end where the cover of long-term-care insurance ends or rests."""
-    if enrolment.scheme is not Scheme.LONG_TERM_CARE:
-        return
+async def _end_what_rests_on(enrolment: Enrolment, held: Days, day: date, stores: Stores) -> None:
+    """Filings, or care benefits, that began within the days it `held` end where it ends or rests."""
     person = await person_of(stores, enrolment.resident_key)
-    for benefit in await stores.benefits.by("resident_key", enrolment.resident_key):
-        if benefit.began_on >= enrolment.began_on:
-            benefit.cut(day, EndCause.COVER_LOST)
-            if benefit.events:
-                stores.benefits.save(benefit)
-    # A grant that is being decided at this moment must see that the cover is gone.
+    kept: Kept[Any] = stores.filings if enrolment.scheme.basic else stores.benefits
+    for right in await kept.by("resident_key", enrolment.resident_key):
+        if held.contains(right.began_on):
+            right.cut(day, EndCause.COVER_LOST)
+            if right.events:
+                kept.save(right)
+    # What is being granted at this moment must see that the cover is gone.
     stores.people.save(person)
 
 
