@@ -210,6 +210,53 @@ async def test_a_for_profit_home_gets_no_construction_subsidy_and_is_told_why(of
     assert "经营性质" in refused.value.message("zh")
 
 
+async def test_what_is_owed_once_is_paid_even_if_its_months_cycle_was_run_before_or_never(
+    office: Any,
+) -> None:
+    """通川区 has paid November when the award comes; 开江县 pays its first month in December."""
+    there = "ins_kaijiang"
+    for key, region in ((office.home, office.tongchuan), (there, office.kaijiang)):
+        filed = office.filed(CODE, key=key)
+        filed.region_code = region
+        await office.tell(filed, office.opened("2024-03-01", key=key))
+    await office.tell(office.registered("res_zhao", "1985-05-05"))
+    await office.pay("2026-11", region=office.tongchuan)
+    for key in (office.home, there):
+        award = calls.GrantCarerAwardRequest(
+            request_id=str(uuid.uuid4()),
+            resident_key="res_zhao",
+            scheme_code="carer-award",
+            grade=scheme_pb2.CARER_GRADE_JUNIOR,
+            in_post_since=office.on("2024-11-22"),
+            institution_key=key,
+            evidence="职业资格证书（虚构）",
+        )
+        await office.door.grant_carer_award(award, office.call())
+        subsidy = calls.GrantInstitutionSubsidyRequest(
+            request_id=str(uuid.uuid4()),
+            institution_key=key,
+            scheme_code="institution-construction-subsidy",
+            units=1,
+            evidence="竣工验收 2024-6（虚构）",
+        )
+        await office.door.grant_institution_subsidy(subsidy, office.call())
+    # A month before the awards, run late, owes nothing.
+    await office.pay("2026-10", region=office.kaijiang)
+    assert office.events(entitlement_events_pb2.DisbursementMade) == []
+    for month in ("2026-12", "2027-01"):
+        office.today(f"{month}-20")
+        await office.pay(month)
+    carers = office.events(entitlement_events_pb2.DisbursementMade)
+    homes = office.events(told.InstitutionSubsidyPaid)
+    assert sorted((p.region_code, p.amount_fen) for p in carers) == [
+        (office.tongchuan, 50000),
+        (office.kaijiang, 50000),
+    ]
+    assert sorted((p.institution_key, p.amount_fen) for p in homes) == sorted(
+        [(office.home, 500000), (there, 500000)]
+    )
+
+
 @pytest.mark.parametrize(
     ("grade", "fen"), [("JUNIOR", 50000), ("INTERMEDIATE", 100000), ("SENIOR", 200000), ("TECHNICIAN", 300000)]
 )  # fmt: skip

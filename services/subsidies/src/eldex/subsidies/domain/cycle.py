@@ -50,9 +50,14 @@ class Cycle(Aggregate):
     amount_fen: int = 0
     finished_at: datetime | None = None
 
-    def months_for(self, payer: RegionCode) -> list[str]:
-        """The months that it pays or catches up for a division, oldest first."""
+    def months_for(self, payer: RegionCode, one_off_month: str = "") -> list[str]:
+        """The months that it pays or catches up for a division, oldest first.
+
+        What is owed once is owed since it was granted, whether or not that month had a cycle here.
+        """
         others = {m.month for m in self.catches_up if m.region_code.contains(payer)}
+        if one_off_month and one_off_month <= self.month:
+            others.add(one_off_month)
         return sorted(others | {self.month})
 
     def advance(

@@ -175,9 +175,12 @@ class Entitlement(Aggregate):
 
     @property
     def active_until(self) -> date:
-        """First day after the last one that is due; `date.max` while it goes on."""
-        if self.one_off_month:
-            return period_of(self.one_off_month).ended_on or FOREVER
+        """First day after the last one that is due; `date.max` while it goes on.
+
+        What is owed once is due until it is paid: its month's cycle may have been run before.
+        """
+        if self.one_off_month and self.unpaid_fen(self.one_off_month):
+            return FOREVER
         paid = self.paid_stretches()
         return (paid[-1][1].ended_on or FOREVER) if paid else date.min
 

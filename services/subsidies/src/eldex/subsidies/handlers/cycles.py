@@ -71,7 +71,7 @@ async def pay_entitlement(cycle: Cycle, key: str, stores: Stores, now: datetime)
     name = disbursement_key(key, cycle.month)
     if await stores.disbursements.find(name) is not None:
         return
-    months = cycle.months_for(entitlement.payer)
+    months = cycle.months_for(entitlement.payer, entitlement.one_off_month)
     lines = {each: fen for each in months if (fen := entitlement.unpaid_fen(each))}
     if lines:
         disbursement = Disbursement(
@@ -148,7 +148,7 @@ async def _one_off(
     home = await stores.homes.get(grant.institution_key)
     conduct = await stores.conducts.find(home.credit_code) if home.credit_code else None
     barred = conduct is not None and conduct.barred_on(today)
-    due = grant.one_off_month in cycle.months_for(grant.payer)
+    due = grant.one_off_month in cycle.months_for(grant.payer, grant.one_off_month)
     left = grant.one_off_fen - grant.settled_fen.get(grant.one_off_month, 0)
     return {grant.one_off_month: left} if due and left and not barred else {}
 
