@@ -279,6 +279,33 @@ async def test_what_only_the_merged_record_was_paid_counts_for_the_survivor(offi
     assert (await office.paid(CHEN))[("2026-11", "care-allowance")] == 36000
 
 
+@pytest.mark.parametrize("merged_first", [False, True])
+async def test_a_record_made_anew_after_a_move_claims_nothing_back_of_the_time_before(
+    office: Any, merged_first: bool
+) -> None:
+    """李桂芳 was registered again when she moved to 开江县 in October; the records are merged later."""
+    await office.tell(office.registered("res_old", "1938-06-20"))
+    await office.pay("2026-09")
+    await office.pay("2026-10")
+    facts = [
+        office.registered(LI, "1938-06-20", region=office.kaijiang, since="2026-10-16"),
+        office.merged("res_old", LI),
+    ]
+    await office.tell(*(reversed(facts) if merged_first else facts))
+    claimed = sum(r.outstanding_fen for r in await office.recoveries("res_old"))
+    assert claimed == 6000 - 6000 * 15 // 31  # only what 通川区 paid from the move on
+    await office.pay("2026-11")
+    paid = (await office.paid(LI))[("2026-11", OLD_AGE)]
+    assert paid == 4000 + 4000 - 4000 * 15 // 31
+    reply = await office.door.explain_decision(
+        calls.ExplainDecisionRequest(
+            resident_key=LI, scheme_code=OLD_AGE, as_of=office.on("2026-09-01")
+        ),
+        office.call(),
+    )
+    assert (reply.entitled, reply.region_code) == (True, office.tongchuan)
+
+
 async def test_months_that_cannot_be_paid_are_refused_with_what_to_do(office: Any) -> None:
     def request(day: str, region: str = "5117") -> calls.RunCycleRequest:
         return calls.RunCycleRequest(

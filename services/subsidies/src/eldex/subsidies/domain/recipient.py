@@ -231,18 +231,32 @@ class Recipient(Aggregate):
 
 def facts_of(person: Recipient, merged: Iterable[Recipient] = ()) -> Facts:
     """The facts of a person, with what is known under records merged into theirs."""
+    merged = tuple(merged)
     records = [person, *merged]
     assessed = [a for r in records for a in r.assessments if a.assessed_on is not None]
     return Facts(
-        born_on=person.born_on,
+        born_on=next((r.born_on for r in records if r.born_on), None),
         died_on=min((r.died_on for r in records if r.died_on), default=None),
         merged=bool(person.merged_into),
-        residences=tuple(person.residences),
+        residences=_residences(person, merged),
         memberships=tuple(m for r in records for m in r.memberships),
         assessments=tuple(sorted(assessed, key=_order_of(assessed))),
         long_term_care=tuple(b for r in records for b in r.long_term_care),
         holds=tuple(h for r in records for h in r.holds),
     )
+
+
+def _residences(person: Recipient, merged: Iterable[Recipient]) -> tuple[Residence, ...]:
+    """Where a person lived; of days before their own record begins, what merged ones know.
+
+    A second record often begins with a move: what the first was paid until then was due.
+    """
+    known = list(person.residences)
+    lived = [r for r in merged if r.residences]
+    for record in sorted(lived, key=lambda r: (r.residences[0].began_on, r.key), reverse=True):
+        before = known[0].began_on if known else FOREVER
+        known = [r for r in record.residences if r.began_on < before] + known
+    return tuple(known)
 
 
 def _order_of(

@@ -79,7 +79,7 @@ async def decide_person(record: Recipient, stores: Stores, now: datetime) -> Non
             strict=True,
         )
     )
-    tables = await tables_of({r.region_code for r in survivor.residences}, stores)
+    tables = await tables_of({r.region_code for one in records for r in one.residences}, stores)
     ledger = Ledger(stores, day_of(now))
     for one in records:
         facts = facts_of(one, merged if one is survivor else ())

@@ -56,8 +56,9 @@ async def explain_decision(
     if record is None:
         raise NotFound("Recipient", resident_key)
     merged = [] if record.merged_into else await merged_with(record, stores)
-    tables = await tables_of({r.region_code for r in record.residences}, stores)
-    return explain(scheme, facts_of(record, merged), tables, day)
+    facts = facts_of(record, merged)
+    tables = await tables_of({r.region_code for r in facts.residences}, stores)
+    return explain(scheme, facts, tables, day)
 
 
 @dataclass(frozen=True, slots=True)
