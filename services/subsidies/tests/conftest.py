@@ -226,6 +226,15 @@ class Office:
             region_code=TONGCHUAN,
         )
 
+    def bed_converted(self, bed: str, kind: str, converted_on: str) -> Any:
+        return bed_events_pb2.BedConverted(
+            institution_key=HOME,
+            bed_key=bed,
+            bed_class=institution_pb2.BedClass.Value(f"BED_CLASS_{kind}"),
+            converted_on=on(converted_on),
+            region_code=TONGCHUAN,
+        )
+
     def punished(self, code: str, began_on: str, listing: str = "lst_1") -> Any:
         return credit_events_pb2.JointPunishmentOrdered(
             subject_key=code,

@@ -72,6 +72,26 @@ async def test_a_release_told_late_is_held_back_from_the_next_payment(office: An
     assert [(m.settled_fen, m.bed_days) for m in grant.months] == [(22500, 45), (15000, 31)]
 
 
+async def test_a_bed_converted_with_its_occupant_is_paid_by_what_it_was_for_on_each_day(
+    office: Any,
+) -> None:
+    """A general bed, 100 yuan a month, is a nursing bed, 150 yuan, from 16 October on."""
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_0", "bed_1", "2026-09-01", kind="GENERAL"),
+        office.bed_released("adm_0", "bed_1", "2026-09-11"),
+        office.bed_occupied("adm_1", "bed_1", "2026-09-11", kind="GENERAL"),
+        office.bed_converted("bed_1", "NURSING", "2026-10-16"),
+    )
+    await office.pay("2026-09")
+    await office.pay("2026-10")
+    september, october = office.events(told.InstitutionSubsidyPaid)
+    assert (september.amount_fen, september.occupied_bed_days) == (10000, 30)
+    assert october.amount_fen == 10000 * 15 // 31 + 15000 - 15000 * 15 // 31
+    assert october.occupied_bed_days == 31
+
+
 async def test_a_home_in_its_first_year_gets_nothing_and_is_told_why(office: Any) -> None:
     await office.tell(office.filed(CODE), office.opened("2026-03-01"))
     assert await grants(office) == []

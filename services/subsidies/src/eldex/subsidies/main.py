@@ -158,6 +158,11 @@ SUBSCRIPTIONS: Subscriptions[Stores] = {
     ),
     beds.BedOccupied: _on(lambda told, s, _: institutions.take_note_of_bed(wire.occupied(told), s)),
     beds.BedReleased: _on(lambda told, s, _: institutions.take_note_of_bed(wire.released(told), s)),
+    beds.BedConverted: _on(
+        lambda told, s, _: institutions.take_note_of_conversion(
+            told.bed_key, wire.bed_class(told.bed_class), day(told.converted_on, "converted_on"), s
+        )
+    ),
     credit.JointPunishmentOrdered: _on(_punished),
     credit.JointPunishmentLifted: _on(_pardoned),
 }

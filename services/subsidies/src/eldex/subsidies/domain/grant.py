@@ -105,19 +105,19 @@ class InstitutionGrant(Aggregate):
     def due(self, month_name: str, stays: Iterable[BedStay]) -> tuple[int, int]:
         """What a month is worth in fen, and the bed days it is reckoned from (M001-49).
 
-        A bed day counts if the bed was occupied on it and the grant was not stopped.
+        A bed day counts if the bed was occupied on it and the grant was not stopped; its rate is
+        that of what the bed was for on the day.
         """
         fen, bed_days = 0, 0
         month = period_of(month_name)
         paid = [(s, days) for s, period in self._paid() if (days := period.intersect(month))]
-        for stay in stays:
+        for bed_class, time in (piece for stay in stays for piece in stay.by_class()):
             for stretch, days in paid:
-                monthly = stretch.bed_fen.get(stay.bed_class.value)
-                for time in stay.periods() if monthly is not None else ():
-                    both = time.intersect(days)
-                    if both is not None and both.ended_on is not None:
-                        fen += fen_of_days(monthly or 0, both.began_on, both.ended_on)
-                        bed_days += both.days()
+                monthly = stretch.bed_fen.get(bed_class.value)
+                both = time.intersect(days)
+                if monthly is not None and both is not None and both.ended_on is not None:
+                    fen += fen_of_days(monthly, both.began_on, both.ended_on)
+                    bed_days += both.days()
         return fen, bed_days
 
     def settle(self, disbursement: Disbursement, bed_days: dict[str, int]) -> None:

@@ -87,12 +87,23 @@ class Conduct(Aggregate):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """From a day on the bed is for something else (床位转换)."""
+
+    on: date
+    bed_class: BedClass
+
+
 @dataclass(kw_only=True)
 class BedStay(Aggregate):
     """One admission's time in one bed; the key names both."""
 
     institution_key: str
+    bed_key: str
     bed_class: BedClass
+    """What the bed was for on the first day."""
+    conversions: list[Conversion] = field(default_factory=list)
     occupied: list[date] = field(default_factory=list)
     released: list[date] = field(default_factory=list)
 
@@ -114,6 +125,22 @@ class BedStay(Aggregate):
             if ended_on != began_on:
                 found.append(Period(began_on, ended_on))
         return found
+
+    def convert(self, on: date, bed_class: BedClass) -> None:
+        """The bed is for something else from a day on."""
+        kept = [each for each in self.conversions if each.on != on]
+        self.conversions = sorted([*kept, Conversion(on, bed_class)], key=lambda each: each.on)
+
+    def by_class(self) -> list[tuple[BedClass, Period]]:
+        """The days in the bed, cut where it was converted, each piece with its class."""
+        uses = [Conversion(date.min, self.bed_class), *self.conversions]
+        ends = [each.on for each in uses[1:]]
+        return [
+            (use.bed_class, days)
+            for use, end in zip(uses, [*ends, None], strict=True)
+            for period in self.periods()
+            if (days := period.intersect(Period(use.on, end)))
+        ]
 
     @property
     def first_on(self) -> date:

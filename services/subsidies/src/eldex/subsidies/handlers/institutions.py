@@ -240,7 +240,10 @@ async def take_note_of_bed(fact: BedFact, stores: Stores) -> None:
     """Keep who was in which bed: operation subsidies follow beds actually occupied (M001-49)."""
     key = f"{fact.admission_key}/{fact.bed_key}"
     stay = await stores.stays.find(key) or BedStay(
-        key=key, institution_key=fact.institution_key, bed_class=fact.bed_class
+        key=key,
+        institution_key=fact.institution_key,
+        bed_key=fact.bed_key,
+        bed_class=fact.bed_class,
     )
     if fact.occupied:
         stay.bed_class = fact.bed_class
@@ -248,3 +251,16 @@ async def take_note_of_bed(fact: BedFact, stores: Stores) -> None:
     else:
         stay.release(fact.on)
     stores.stays.save(stay)
+
+
+async def take_note_of_conversion(
+    bed_key: str, bed_class: BedClass, on: date, stores: Stores
+) -> None:
+    """A bed keeps its occupant and is paid by another rate from a day on.
+
+    Whoever has it later is told with the class of then.
+    """
+    for stay in await stores.stays.by("bed_key", bed_key):
+        if stay.last_on > on:
+            stay.convert(on, bed_class)
+            stores.stays.save(stay)

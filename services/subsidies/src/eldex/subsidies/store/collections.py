@@ -193,7 +193,7 @@ class MongoStays(Repository[BedStay]):
 
     kind = BedStay
     collection = "stays"
-    indexes = (Index((("institution_key", 1), ("last_on", 1))),)
+    indexes = (Index((("institution_key", 1), ("last_on", 1))), Index((("bed_key", 1),)))
 
     async def between(self, institution_key: str, began_on: date, ended_on: date) -> list[BedStay]:
         """All stays of an institution with a day in the period."""

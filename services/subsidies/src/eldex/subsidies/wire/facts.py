@@ -83,13 +83,18 @@ def filed(told: institution_events_pb2.InstitutionFiled) -> Filed:
     )
 
 
+def bed_class(number: int) -> BedClass:
+    """A bed class of the contract."""
+    return read(BedClass, number, "bed_class")
+
+
 def occupied(told: bed_events_pb2.BedOccupied) -> BedFact:
     """Somebody has a bed."""
     return BedFact(
         told.institution_key,
         told.admission_key,
         told.bed_key,
-        read(BedClass, told.bed_class, "bed_class"),
+        bed_class(told.bed_class),
         day(told.occupied_on, "occupied_on"),
         occupied=True,
     )
@@ -101,7 +106,7 @@ def released(told: bed_events_pb2.BedReleased) -> BedFact:
         told.institution_key,
         told.admission_key,
         told.bed_key,
-        read(BedClass, told.bed_class, "bed_class"),
+        bed_class(told.bed_class),
         day(told.released_on, "released_on"),
         occupied=False,
     )
