@@ -153,6 +153,15 @@ class Field:
             producer="registry",
         )
 
+    async def lives(self, resident: str, day: date) -> None:
+        """The registry tells that the death it had told of that day was wrong."""
+        await self.memory.deliver(
+            registry.ResidentDeathRevoked(
+                resident_key=resident, died_on=proto(day), region_code="511702"
+            ),
+            producer="registry",
+        )
+
     async def merges(self, resident: str, survivor: str) -> None:
         """The registry tells that two records were one person."""
         await self.memory.deliver(

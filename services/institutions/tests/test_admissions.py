@@ -107,6 +107,22 @@ async def test_a_death_told_before_the_admission_forbids_it(field: Any) -> None:
         await field.admit("res_wang", bed, field.ago(10))
 
 
+async def test_who_was_wrongly_told_dead_gets_a_bed_again_and_nobody_loses_theirs(
+    field: Any,
+) -> None:
+    """The day was corrected once before the notice proved wrong; 李 has 王's bed meanwhile."""
+    beds = await field.beds(await field.open(), 2)
+    await field.admit("res_wang", beds[0])
+    await field.dies("res_wang", field.ago(5))
+    await field.dies("res_wang", field.ago(4))
+    li = await field.admit("res_li", beds[0], field.ago(3))
+    await field.lives("res_wang", field.ago(4))
+    with pytest.raises(BedOccupiedAlready):
+        await field.admit("res_wang", beds[0], field.ago(2))
+    assert (await field.admit("res_wang", beds[1], field.ago(2))).state == 1
+    assert (await field.admission(li.admission_key)).state == 1
+
+
 async def test_a_death_before_the_first_day_leaves_no_day(field: Any) -> None:
     (bed,) = await field.beds(await field.open())
     wang = await field.admit("res_wang", bed, field.ago(10))

@@ -33,6 +33,13 @@ async def _deceased(
     await people.release_on_death(told.resident_key, day(told.died_on, "died_on"), stores)
 
 
+async def _death_revoked(
+    told: registry.ResidentDeathRevoked, _meta: EventMeta, stores: Stores, _now: datetime
+) -> None:
+    died_on = day(told.died_on, "died_on")
+    await people.readmit_after_revoked_death(told.resident_key, died_on, stores)
+
+
 async def _merged(
     told: registry.ResidentMerged, _meta: EventMeta, stores: Stores, _now: datetime
 ) -> None:
@@ -70,6 +77,7 @@ async def _pardoned(
 
 SUBSCRIPTIONS: Subscriptions[Stores] = {
     registry.ResidentDeceased: _deceased,
+    registry.ResidentDeathRevoked: _death_revoked,
     registry.ResidentMerged: _merged,
     registry.ResidentMergeReversed: _merge_reversed,
     credit.JointPunishmentOrdered: _punished,

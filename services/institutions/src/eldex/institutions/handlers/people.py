@@ -83,12 +83,26 @@ class People:
 
 
 async def release_on_death(resident_key: str, died_on: date, stores: Stores) -> None:
-    """A resident died: every bed is free from that day on. Told again, nothing changes."""
+    """A resident died: every bed is free from that day on. Told again, nothing changes.
+
+    A corrected day counts for what is still open; a bed that was freed stays free from its day.
+    """
     people = People(stores)
     for person in await people.records_of(resident_key):
-        person.died_on = person.died_on or died_on
+        person.died_on = died_on
         stores.people.save(person)
-        await people.release(person, person.died_on)
+        await people.release(person, died_on)
+
+
+async def readmit_after_revoked_death(resident_key: str, died_on: date, stores: Stores) -> None:
+    """The notice of a death was wrong: the person may be admitted again.
+
+    The bed that it freed stays free: somebody else may have it, or may have been promised it.
+    """
+    for person in await People(stores).records_of(resident_key):
+        if person.died_on == died_on:
+            person.died_on = None
+            stores.people.save(person)
 
 
 async def carry_over_on_merge(resident_key: str, survivor_key: str, stores: Stores) -> None:
