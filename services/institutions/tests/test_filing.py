@@ -231,6 +231,12 @@ async def test_shandong_asks_for_sixty_days_notice(field: Any) -> None:
         await field.ask("PlanClosure", **plan, closes_on=field.today + timedelta(days=59))
     planned = await field.ask("PlanClosure", **plan, closes_on=field.today + timedelta(days=60))
     assert planned.institution.status == 7
+    field.memory.clock.pass_days(59)
+    with pytest.raises(DayImpossible):
+        await field.ask("CloseInstitution", institution_key=key, closed_on=field.today)
+    field.memory.clock.pass_days(1)
+    closed = await field.ask("CloseInstitution", institution_key=key, closed_on=field.today)
+    assert closed.institution.status == 8
 
 
 async def test_two_clerks_who_change_the_same_home_notice_each_other(field: Any) -> None:

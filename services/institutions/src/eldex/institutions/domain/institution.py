@@ -282,7 +282,8 @@ class Institution(Aggregate):
         if occupied:
             raise BedsStillOccupied(occupied=occupied)
         if self.closure is not None:
-            not_before(closed_on, self.closure.planned_on, "终止服务公告之日", "it was announced")
+            # Or the notice would be kept on paper only.
+            not_before(closed_on, self.closure.closes_on, "公告的终止服务之日", "the announced day")
         self.status, self.closed_on, self.bed_count = Status.CLOSED, closed_on, 0
         self.record(events.InstitutionClosed(**self._named(), closed_on=closed_on))
 
