@@ -191,6 +191,43 @@ async def test_of_two_deaths_the_earlier_ends_a_guardianship_and_the_other_outli
     assert (await guardianships(counter, ward))[0].ended_on == counter.day("2026-10-01")
 
 
+async def test_of_two_deaths_the_earlier_ends_a_guardianship_after_a_correction_too(
+    counter: Any,
+) -> None:
+    ward = await counter.enter("王秀英")
+    son = await counter.enter("刘军", born="1965-01-01")
+    await guardian(counter, ward, son)
+    await counter.die(son, "2026-09-01")
+    await counter.die(ward, "2026-10-01")
+    await counter.ask(
+        pb.CorrectDeathRequest(
+            resident_key=son, died_on=counter.day("2026-11-01"), evidence="火化证明", etag="v2"
+        )
+    )
+    await counter.settle()
+    assert (await guardianships(counter, ward))[0].ended_on == counter.day("2026-10-01")
+    for key in (ward, son):
+        await counter.ask(pb.RevokeDeathRequest(resident_key=key, evidence="本人到场"))
+        await counter.settle()
+    assert not (await guardianships(counter, ward))[0].HasField("ended_on")
+
+
+async def test_a_guardian_who_died_under_another_record_guards_nobody_who_lives_after_all(
+    counter: Any,
+) -> None:
+    ward = await counter.enter("王秀英")
+    son, double = [await counter.enter("刘军", born="1965-01-01") for _ in range(2)]
+    await guardian(counter, ward, double)
+    await counter.die(ward, "2026-08-01")
+    await counter.ask(
+        pb.MergeResidentsRequest(resident_key=double, survivor_key=son, evidence="同一人两号")
+    )
+    await counter.die(son, "2026-09-01")
+    await counter.ask(pb.RevokeDeathRequest(resident_key=ward, evidence="本人到场"))
+    await counter.settle()
+    assert (await guardianships(counter, ward))[0].ended_on == counter.day("2026-09-01")
+
+
 async def test_what_people_had_ended_before_a_death_stays_as_they_ended_it(counter: Any) -> None:
     ward = await counter.enter("王秀英")
     son = await counter.enter("刘军", born="1965-01-01")

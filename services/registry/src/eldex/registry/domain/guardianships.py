@@ -140,22 +140,17 @@ class Guardianship(Aggregate):
         self._end(ended_on)
 
     def close_on_death(self, deceased_key: str, died_on: date) -> None:
-        """Ward or guardian has died (Civil Code, article 39), or the day of death was corrected.
-
-        Of two deaths the earlier ends it.
-        """
+        """Ward or guardian has died (Civil Code, article 39), or the day of death was corrected."""
         ended_on = max(died_on, self.began_on)
-        if self.ended_on is not None:
-            if not self.death_of_key or self.ended_on == ended_on:
-                return
-            if self.death_of_key != deceased_key and self.ended_on < ended_on:
-                return
+        ended_by_people = self.ended_on is not None and not self.death_of_key
+        if ended_by_people or self.ended_on == ended_on:
+            return
         self.death_of_key = deceased_key
         self._end(ended_on)
 
-    def reopen_after_revocation(self, resident_key: str) -> None:
-        """The death that ended it was not one."""
-        if self.death_of_key == resident_key:
+    def reopen_after_revocation(self) -> None:
+        """The death that ended it was not one, and the other side lives too."""
+        if self.death_of_key:
             self.ended_on, self.death_of_key = None, ""
             self._appointed()
 

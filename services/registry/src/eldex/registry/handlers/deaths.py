@@ -8,7 +8,7 @@ from datetime import date, datetime
 from eldex.common.clock import day_of
 from eldex.registry.domain.guardianships import Guardianship
 from eldex.registry.domain.residents import Resident
-from eldex.registry.handlers.ports import Stores
+from eldex.registry.handlers.ports import Stores, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ async def settle_on_life_or_death(resident_key: str, stores: Stores, now: dateti
     It goes by what the registry knows now, not by the event that woke it: told twice or late, it
     changes nothing more.
     """
-    person = await stores.residents.get(resident_key)
+    person = await standing(resident_key, stores)
     for key in person.record_keys:
         for household in await stores.households.of_member(key):
             if person.died_on is None:
@@ -97,11 +97,14 @@ async def settle_on_life_or_death(resident_key: str, stores: Stores, now: dateti
 async def _settle(
     guardianship: Guardianship, key: str, died_on: date | None, stores: Stores
 ) -> None:
-    if died_on is not None:
-        guardianship.close_on_death(key, died_on)
-        return
-    guardianship.reopen_after_revocation(key)
+    deaths = [(died_on, key)] if died_on is not None else []
     other_key = guardianship.other_than(key)
-    other = await stores.residents.find(other_key) if other_key else None
-    if other is not None and other.died_on is not None:
-        guardianship.close_on_death(other_key, other.died_on)
+    if other_key:
+        other = await standing(other_key, stores)
+        if other.died_on is not None:
+            deaths.append((other.died_on, other_key))
+    if deaths:  # of two, the earlier one ends it
+        ended_on, whose = min(deaths)
+        guardianship.close_on_death(whose, ended_on)
+    else:
+        guardianship.reopen_after_revocation()
