@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from eldex.api.registry.v1 import assessment_pb2, household_pb2, resident_pb2
 from eldex.api.registry.v1 import eligibility_pb2 as e
-from eldex.api.registry.v1 import household_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.common.errors import StaleVersion
@@ -81,6 +81,31 @@ async def test_the_survivor_takes_over_what_the_other_held(counter: Any) -> None
     assert [each.assessment_key for each in assessed.assessments] == [made.assessment_key]
     with pytest.raises(AlreadyInHousehold):
         await household(counter, survivor)
+
+
+async def test_who_was_entered_twice_is_listed_once(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await grant(counter, double, LOW_INCOME)
+    await counter.assess(double, 40, "2026-06-01")
+    await merge(counter, double, survivor)
+    for asked in (
+        {"eligibility_class": LOW_INCOME},
+        {"ability_level": assessment_pb2.ABILITY_LEVEL_SEVERE},
+    ):
+        found = await counter.ask(pb.ListResidentsRequest(region_code="5117", **asked))
+        assert [each.resident_key for each in found.residents] == [survivor]
+
+
+async def test_where_an_assessment_stands_is_the_same_under_either_record(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    await counter.assess(double, 40, "2026-05-01")
+    await merge(counter, double, survivor)
+    later = await counter.assess(survivor, 70, "2026-06-01")
+    for key in (double, survivor):
+        listed = await counter.ask(pb.ListAssessmentsRequest(resident_key=key))
+        assert listed.assessments[0].superseded_by_key == later.assessment_key
 
 
 async def test_the_number_of_a_merged_record_leads_to_the_survivor(counter: Any) -> None:

@@ -314,6 +314,7 @@ class Resident(Aggregate):
         self._must_agree(survivor)
         survivor.merged_keys += self.record_keys
         survivor._take(self.classes, self.levels)
+        self.classes, self.levels = [], []  # held by one record only, so that a list has each once
         self.survivor_key = survivor.key
         self.last_evidence = survivor.last_evidence = evidence
         self.record(

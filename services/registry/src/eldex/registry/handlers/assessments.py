@@ -105,14 +105,10 @@ def explain_assessment(
 
 async def get_assessment(assessment_key: str, known_at: datetime | None, stores: Stores) -> Held:
     """One assessment with its holder, as known now or at an earlier instant."""
-    if known_at is None:
-        assessment = await stores.assessments.get(assessment_key)
-        return assessment, await standing(assessment.resident_key, stores)
-    assessment = await stores.assessments.known_at(assessment_key, known_at)
-    holder = await stores.residents.known_at(assessment.resident_key, known_at)
-    while holder.survivor_key:
-        holder = await stores.residents.known_at(holder.survivor_key, known_at)
-    return assessment, holder
+    kept = stores.assessments
+    asked = kept.known_at(assessment_key, known_at) if known_at else kept.get(assessment_key)
+    assessment = await asked
+    return assessment, await standing(assessment.resident_key, stores, known_at)
 
 
 async def _loaded(assessment_key: str, etag: str, stores: Stores) -> Held:

@@ -149,9 +149,15 @@ class Stores:
     assessments: Kept[Assessment]
 
 
-async def standing(resident_key: str, stores: Stores) -> Resident:
-    """The record that stands for a person: the one of the key, or the last survivor of its merges."""
-    resident = await stores.residents.get(resident_key)
-    while resident.survivor_key:
-        resident = await stores.residents.get(resident.survivor_key)
-    return resident
+async def standing(resident_key: str, stores: Stores, known_at: datetime | None = None) -> Resident:
+    """The record that stands for a person: the one of the key, or the last survivor of its merges.
+
+    As known now, or at an earlier instant.
+    """
+    kept = stores.residents
+    while True:
+        asked = kept.known_at(resident_key, known_at) if known_at else kept.get(resident_key)
+        resident = await asked
+        if not resident.survivor_key:
+            return resident
+        resident_key = resident.survivor_key

@@ -11,7 +11,7 @@ from eldex.common.rpc.call import Call
 from eldex.common.rpc.writes import write
 from eldex.registry.domain.assessments import Assessment
 from eldex.registry.handlers import assessments
-from eldex.registry.handlers.ports import Stores
+from eldex.registry.handlers.ports import Stores, standing
 from eldex.registry.handlers.reading import record_keys
 from eldex.registry.rpc.base import Calls, known_at, listed, masked
 from eldex.registry.wire import assessments as wire
@@ -85,7 +85,8 @@ class AssessmentCalls(Calls):
         """List a person's assessments, those of merged records included."""
 
         async def act(stores: Stores) -> pb.ListAssessmentsResponse:
-            holder, keys = await record_keys(request.resident_key, known_at(request), stores)
+            resident, keys = await record_keys(request.resident_key, known_at(request), stores)
+            holder = await standing(resident.key, stores, known_at(request))
 
             def message(found: Assessment) -> assessment_pb2.Assessment:
                 return wire.assessment(found, holder, call.language)
