@@ -323,6 +323,7 @@ async def test_what_cannot_be_listed_is_refused_and_nothing_is_kept(city: Any) -
         (DayImpossible, {"decided_on": city.on("2026-11-23")}),
         (DayImpossible, {"began_on": city.on("2026-11-21")}),
         (DayImpossible, {"began_on": city.on("9999-12-31")}),
+        (DayImpossible, {"ends_on": city.on("2029-11-23")}),  # the term is three years
         (WorkerKeyInvalid, {"subject": by_number}),
         (TermOver, {"decided_on": city.on("2020-01-01"), "ends_on": city.on("2021-01-01")}),
     ):

@@ -21,6 +21,7 @@ from eldex.credit.domain.repair import (
 from eldex.credit.domain.terms import (
     Benefit,
     Colour,
+    DayImpossible,
     Measure,
     Source,
     Subject,
@@ -251,7 +252,10 @@ class Listing(Aggregate):
         ends_on: date | None,
         today: date,
     ) -> None:
-        """List the party: fix days, measures and repair as the ground says on that day."""
+        """List the party: fix days, measures and repair as the ground says on that day.
+
+        A decision may set a shorter term than the ground, never a longer one.
+        """
         self._must(ListingState.PROPOSED, ListingState.NOTIFIED)
         ground.check(self.subject, self.colour)
         not_after(decision.decided_on, today)
@@ -259,7 +263,14 @@ class Listing(Aggregate):
         not_before(began_on, decision.decided_on, "决定日期", "the decision")
         within_calendar(began_on)
         within_calendar(ends_on or began_on)
-        days = Period(began_on, ends_on or months_after(began_on, ground.term_months))
+        latest = months_after(began_on, ground.term_months)
+        if ends_on is not None and ends_on > latest:
+            raise DayImpossible(
+                day=ends_on,
+                why_zh=f"超过该列入情形规定的期限（至 {latest}）",
+                why=f"the term that the ground allows is over on {latest}",
+            )
+        days = Period(began_on, ends_on or latest)
         assert days.ended_on is not None
         if days.ended_on <= today:
             raise TermOver(ends_on=days.ended_on)
