@@ -53,6 +53,42 @@ async def test_the_dead_do_not_move(counter: Any) -> None:
         )
 
 
+async def test_a_move_in_life_may_be_told_after_the_death_and_on_its_very_day(counter: Any) -> None:
+    key = await counter.enter("王秀英")
+    await counter.die(key, "2026-11-01")
+    for region, moved_on in (("511703", "2026-10-01"), ("511723", "2026-11-01")):
+        await counter.ask(
+            pb.MoveResidentRequest(
+                resident_key=key, region_code=region, moved_on=counter.day(moved_on)
+            )
+        )
+    with pytest.raises(NotAlive):
+        await counter.ask(
+            pb.MoveResidentRequest(
+                resident_key=key, region_code="511702", moved_on=counter.day("2026-11-02")
+            )
+        )
+    told = counter.service.events(events_pb.ResidentMoved)
+    assert [each.region_code for each in told] == ["511703", "511723"]
+    assert not (await counter.show(key)).warnings
+
+
+async def test_a_late_notice_shows_what_cannot_be_true_of_the_dead(counter: Any) -> None:
+    key = await counter.enter("王秀英")
+    await counter.ask(
+        pb.MoveResidentRequest(
+            resident_key=key, region_code="511703", moved_on=counter.day("2026-07-01")
+        )
+    )
+    await counter.assess(key, 40, "2026-08-01")
+    await counter.die(key, "2026-06-30")  # what matters first: payments stop
+    moved, assessed = (await counter.show(key)).warnings
+    assert "511703" in moved
+    assert "2026-08-01" in assessed
+    await counter.ask(pb.RevokeDeathRequest(resident_key=key, evidence="本人到场"))
+    assert not (await counter.show(key)).warnings
+
+
 async def test_a_corrected_day_is_told_with_the_one_it_corrects(counter: Any) -> None:
     key = await counter.enter("王秀英")
     await counter.die(key, "2026-11-01")

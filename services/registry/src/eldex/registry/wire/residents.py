@@ -211,7 +211,7 @@ def resident(found: Resident, on: date, *, with_number: bool = False) -> residen
             )
             for each in found.residences
         ],
-        warnings=found.warnings,
+        warnings=[*found.warnings, *found.contradictions],
         eligibility_classes=[CLASS_NUMBERS[each] for each in found.classes_on(on)],
         ability_level=level(held.level if held else None),
         assessment_key=held.assessment_key if held else "",
