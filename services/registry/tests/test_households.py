@@ -84,6 +84,18 @@ async def test_a_person_belongs_to_one_household_at_a_time(counter: Any) -> None
     await form(counter, wife, on="2026-01-01")
 
 
+async def test_nobody_joins_a_household_for_days_they_spent_in_another(counter: Any) -> None:
+    husband, wife = await counter.enter("刘建国"), await counter.enter("王秀英")
+    first = await form(counter, husband, wife)
+    second = await form(counter, await counter.enter("张国强"))
+    await remove(counter, first, wife, "2026-06-01")
+    with pytest.raises(AlreadyInHousehold):
+        await add(counter, second, wife, "2026-05-31")
+    with pytest.raises(AlreadyInHousehold):
+        await form(counter, wife, on="2019-01-01")  # it would have reached into those days
+    await add(counter, second, wife, "2026-06-01")
+
+
 async def test_two_clerks_who_take_in_the_same_person_at_once_do_not_both_succeed(
     counter: Any,
 ) -> None:
@@ -158,6 +170,12 @@ async def test_days_that_cannot_be_are_refused(counter: Any) -> None:
     await remove(counter, household, wife, "2025-01-01")
     with pytest.raises(DayImpossible):
         await add(counter, household, wife, "2024-06-01")
+    with pytest.raises(DayImpossible):  # she kept house here until 2025
+        await counter.ask(
+            pb.DissolveHouseholdRequest(
+                household_key=household.household_key, dissolved_on=counter.day("2024-12-31")
+            )
+        )
     again = await add(counter, household, wife, "2025-06-01")
     assert len(again.members) == 3
 
@@ -192,6 +210,22 @@ async def test_a_household_moves_and_is_found_where_it_lives(counter: Any) -> No
     move.request_id, move.etag, move.region_code = "", "", "990099"
     with pytest.raises(DivisionUnknown):
         await counter.ask(move)
+
+
+async def test_the_households_of_a_division_are_listed_as_they_were_known_to_live_there(
+    counter: Any,
+) -> None:
+    household = await form(counter, await counter.enter("刘建国"))
+    before = counter.service.clock()
+    counter.service.clock.pass_days(1)
+    await counter.ask(
+        pb.MoveHouseholdRequest(household_key=household.household_key, region_code="511778")
+    )
+    for region, then, now in (("511702", 1, 0), ("511778", 0, 1), ("5117", 1, 1)):
+        ask = pb.ListHouseholdsRequest(region_code=region)
+        assert len((await counter.ask(ask)).households) == now
+        ask.known_at.FromDatetime(before)
+        assert len((await counter.ask(ask)).households) == then
 
 
 async def test_a_persons_households_are_listed_now_in_the_past_and_as_known_then(

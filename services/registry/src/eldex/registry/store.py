@@ -83,10 +83,11 @@ class MongoHouseholds(Repository[Household]):
         return await self.by("members.resident_key", resident_key)
 
     def derived(self, aggregate: Household) -> Document:
-        """Where it lives, and who is there now."""
+        """Where it lives or ever lived, with all divisions above, and who is there now."""
         present = [member.resident_key for member in aggregate.present]
-        lineage = [str(code) for code in aggregate.region_code.lineage()]
-        return {"lineage": lineage, "present": present, "is_inhabited": bool(present)}
+        homes = (aggregate.region_code, *aggregate.former_region_codes)
+        lineage = dict.fromkeys(str(code) for home in homes for code in home.lineage())
+        return {"lineage": list(lineage), "present": present, "is_inhabited": bool(present)}
 
 
 class MongoRelations(Repository[Relation]):

@@ -34,8 +34,8 @@ class AlreadyInHousehold(DomainError):
     """A person belongs to one household at a time."""
 
     kind, reason = Kind.CONFLICT, "ALREADY_IN_HOUSEHOLD"
-    zh = "居民 {resident_key} 现属户 {household_key}，请先从该户迁出"
-    en = "resident {resident_key} belongs to household {household_key}: leave that one first"
+    zh = "居民 {resident_key} 在 {day} 或其后属户 {household_key}，请先从该户迁出，或更正日期"
+    en = "resident {resident_key} belongs to household {household_key} on {day} or later: leave that one first, or mend the day"
 
 
 class NotAMember(DomainError):
@@ -73,6 +73,10 @@ class Member:
     left_on: date | None = None
     leave_cause: LeaveCause | None = None
 
+    def reaches_beyond(self, day: date) -> bool:
+        """Whether it holds on that day or on a later one."""
+        return self.left_on is None or max(day, self.joined_on) < self.left_on
+
 
 @dataclass(kw_only=True)
 class Household(Aggregate):
@@ -85,6 +89,8 @@ class Household(Aggregate):
     """All stays, in the order in which they began."""
     formed_on: date
     dissolved_on: date | None = None
+    former_region_codes: list[RegionCode] = field(default_factory=list)
+    """Where it lived before, to be found there by who asks what was known then."""
     updated_at: datetime | None = None
 
     @classmethod
@@ -164,6 +170,7 @@ class Household(Aggregate):
         """Live elsewhere; the same place changes nothing."""
         self._must_exist()
         if region_code != self.region_code:
+            self.former_region_codes.append(self.region_code)
             self.region_code = region_code
             self._changed()
 
@@ -171,8 +178,10 @@ class Household(Aggregate):
         """End; all present members leave it."""
         self._must_exist()
         not_future(dissolved_on, today)
-        latest = max((member.joined_on for member in self.present), default=self.formed_on)
-        not_before(dissolved_on, latest, "最后成员迁入日", "the last member joined")
+        latest = max(stay.left_on or stay.joined_on for stay in self.members)
+        not_before(
+            dissolved_on, latest, "成员最后迁入或迁出之日", "a member last joined or left it"
+        )
         for member in self.present:
             member.left_on, member.leave_cause = dissolved_on, LeaveCause.DISSOLVED
         self.dissolved_on = dissolved_on

@@ -64,7 +64,7 @@ async def add_household_member(
     """Let somebody join who lives and belongs to no other household."""
     household = await _loaded(command.household_key, command.etag, stores)
     joined_on = command.joined_on or day_of(now)
-    await _must_be_free(command.resident_key, joined_on, stores)
+    await _must_be_free(command.resident_key, joined_on, stores, own=household)
     household.add(command.resident_key, command.relation, joined_on, day_of(now))
     return _saved(household, stores, now)
 
@@ -152,14 +152,20 @@ async def _loaded(household_key: str, etag: str, stores: Stores) -> Household:
     return household
 
 
-async def _must_be_free(resident_key: str, day: date, stores: Stores) -> None:
+async def _must_be_free(
+    resident_key: str, day: date, stores: Stores, own: Household | None = None
+) -> None:
+    """Raise unless the person belongs to no household from a day on; days in `own` are its to ask."""
     resident = await stores.residents.get(resident_key)
     resident.must_live()
     resident.must_have_lived_on(day)
     for key in resident.record_keys:
         for household in await stores.households.of_member(key):
-            if any(member.resident_key == key for member in household.present):
-                raise AlreadyInHousehold(resident_key=resident_key, household_key=household.key)
+            stays = household.present if household is own else household.members
+            if any(stay.resident_key == key and stay.reaches_beyond(day) for stay in stays):
+                raise AlreadyInHousehold(
+                    resident_key=resident_key, household_key=household.key, day=day
+                )
 
 
 def _once(related: Related) -> dict[str, FamilyRelation]:

@@ -134,10 +134,13 @@ class HouseholdCalls(Calls):
             if request.resident_key:
                 _, keys = await record_keys(request.resident_key, known_at(request), stores)
                 where["members.resident_key"] = {"$in": keys}
-            if request.region_code:
-                where["lineage"] = str(RegionCode.parse(request.region_code))
+            region = RegionCode.parse(request.region_code) if request.region_code else None
+            if region:
+                where["lineage"] = str(region)
 
             def wanted(household: Household) -> bool:
+                if region and not region.contains(household.region_code):
+                    return False
                 if request.include_past:
                     return True
                 present = {member.resident_key for member in household.present}
