@@ -79,6 +79,26 @@ async def test_relations_that_contradict_each_other_are_refused(counter: Any) ->
     assert len(await relations(counter, wife, include_past=True)) == 2
 
 
+async def test_who_was_entered_twice_is_married_and_guarded_once(counter: Any) -> None:
+    double, wife = await counter.enter("王秀英"), await counter.enter("王秀英")
+    husband, other = await counter.enter("刘建国"), await counter.enter("张国强")
+    son, twin = [await counter.enter("刘军", born="1965-01-01") for _ in range(2)]
+    await relate(counter, double, husband, SPOUSE)
+    await appoint(counter, double, guardian_resident_key=son)
+    for key, survivor in ((double, wife), (son, twin)):
+        request = pb.MergeResidentsRequest(
+            resident_key=key, survivor_key=survivor, evidence="同一人两号"
+        )
+        await counter.ask(request)
+    with pytest.raises(RelationContradicts):
+        await relate(counter, wife, other, SPOUSE)  # a second marriage
+    with pytest.raises(RelationContradicts):
+        await relate(counter, husband, wife, SPOUSE)  # the same one again
+    with pytest.raises(GuardianshipExists):
+        await appoint(counter, wife, guardian_resident_key=twin)
+    await relate(counter, wife, other, h.FAMILY_RELATION_SIBLING)
+
+
 async def test_a_relation_ends_once(counter: Any) -> None:
     wife, husband = await counter.enter("王秀英"), await counter.enter("刘建国")
     marriage = await relate(counter, wife, husband, SPOUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -109,11 +110,14 @@ class Relation(Aggregate):
         not_before(ended_on, self.began_on, "起始日", "its first day")
         self.ended_on = ended_on
 
-    def must_allow(self, other: Relation) -> None:
-        """Raise `RelationContradicts` if both cannot hold: two relations of one pair, or two marriages."""
+    def must_allow(self, other: Relation, standing: Mapping[str, str]) -> None:
+        """Raise `RelationContradicts` if both cannot hold: two relations of one pair, or two marriages.
+
+        `standing` tells of merged records which one stands for the person.
+        """
         if self.ended_on is not None:
             return
-        pair = {self.resident_key, self.relative_key}
+        pair = {standing.get(key, key) for key in (self.resident_key, self.relative_key)}
         other_pair = {other.resident_key, other.relative_key}
         both_marriages = {self.relation, other.relation} == {FamilyRelation.SPOUSE}
         if pair == other_pair or (both_marriages and pair & other_pair):

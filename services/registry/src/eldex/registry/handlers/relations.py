@@ -16,6 +16,7 @@ from eldex.registry.domain.guardianships import (
     rule_on,
 )
 from eldex.registry.domain.relations import FamilyRelation, Relation
+from eldex.registry.domain.residents import Resident
 from eldex.registry.handlers.ports import Stores, standing
 
 
@@ -43,12 +44,14 @@ async def record_relation(command: RecordRelation, stores: Stores, now: datetime
         evidence=command.evidence,
         today=today,
     )
-    for key in (command.resident_key, command.relative_key):
-        person = await stores.residents.get(key)
+    people = [await stores.residents.get(k) for k in (command.resident_key, command.relative_key)]
+    standing_keys = {key: person.key for person in people for key in person.record_keys}
+    for person in people:
         person.must_live()
         person.must_have_lived_on(began_on)
+    for key in standing_keys:
         for other in await stores.relations.of_person(key):
-            other.must_allow(relation)
+            other.must_allow(relation, standing_keys)
     relation.updated_at = now
     stores.relations.save(relation)
     return relation
@@ -92,24 +95,24 @@ async def appoint_guardian(
     """Appoint a guardian; a ward may have several, the same one only once."""
     today = day_of(now)
     began_on = command.began_on or today
-    guardian = command.guardian
+    ward, guardian = await stores.residents.get(command.resident_key), command.guardian
+    known = await stores.residents.get(guardian) if isinstance(guardian, str) else guardian
     guardianship = Guardianship.appoint(
         key=new_key("gua"),
-        ward=await stores.residents.get(command.resident_key),
-        guardian=await stores.residents.get(guardian) if isinstance(guardian, str) else guardian,
+        ward=ward,
+        guardian=known,
         kind=command.kind,
         evidence=command.evidence,
         began_on=began_on,
         rule=rule_on(rules, began_on),
         today=today,
     )
-    for other in await stores.guardianships.of_person(command.resident_key):
-        same = (other.resident_key, other.guardian_key) == (
-            guardianship.resident_key,
-            guardianship.guardian_key,
-        )
-        if same and other.ended_on is None:
-            raise GuardianshipExists(guardianship_key=other.key)
+    same = known.record_keys if isinstance(known, Resident) else [guardianship.guardian_key]
+    for key in ward.record_keys:
+        for other in await stores.guardianships.of_person(key):
+            is_ward = other.resident_key == key
+            if is_ward and other.guardian_key in same and other.ended_on is None:
+                raise GuardianshipExists(guardianship_key=other.key)
     guardianship.updated_at = now
     stores.guardianships.save(guardianship)
     return guardianship
