@@ -180,6 +180,21 @@ async def test_a_party_that_has_spoken_need_not_be_waited_for(city: Any) -> None
     assert (await decide(city, key)).state == words.LISTING_STATE_IN_FORCE
 
 
+async def test_one_objection_to_a_red_listing_does_not_cut_the_others_short(city: Any) -> None:
+    red = {"colour": words.LIST_COLOUR_RED, "ground_code": "COMMITMENTS_KEPT"}
+    key = (await propose(city, **red)).listing_key
+    await notify(city, key)
+    objection = pb.RecordStatementRequest(
+        request_id=city.rid(), listing_key=key, document="异议书", summary="去年曾被投诉"
+    )
+    await city.door.record_statement(objection, city.call())
+    with pytest.raises(PartyNotHeard) as early:
+        await decide(city, key)
+    assert "2026-11-27" in early.value.message("zh")
+    await city.until("2026-11-28")
+    assert (await decide(city, key)).state == words.LISTING_STATE_IN_FORCE
+
+
 async def test_a_dropped_proposal_tells_nobody_and_cannot_be_taken_up_again(city: Any) -> None:
     key = (await propose(city)).listing_key
     dropped = await decide(city, key, outcome=pb.LISTING_OUTCOME_DROP, reason="已改正")

@@ -77,8 +77,8 @@ class PartyNotHeard(DomainError):
     """The party may still speak (陈述申辩期未满)."""
 
     kind, reason = Kind.CONFLICT, "PARTY_NOT_HEARD"
-    zh = "尚未告知当事人，或陈述申辩（异议）期至 {until} 未满且未收到意见"
-    en = "the party was not told, or may still make a statement until {until} and has not yet"
+    zh = "尚未告知当事人，或陈述申辩（异议）期至 {until} 未满（公示异议须期满）"
+    en = "the party was not told, or its statement (all objections) may still come until {until}"
 
 
 class StatementTooLate(DomainError):
@@ -234,14 +234,18 @@ class Listing(Aggregate):
         self.state = ListingState.DROPPED
 
     def must_be_heard(self, decided_on: date) -> None:
-        """Raise unless the party has spoken, waived it, or let the period pass."""
+        """Raise unless the party has spoken, waived it, or let the period pass.
+
+        Before a red listing the public is asked: what one objector says cuts nobody else short.
+        """
         self._must(ListingState.PROPOSED, ListingState.NOTIFIED)
         notice = self.notice
         if notice is None:
             raise PartyNotHeard(until="-")
-        if notice.statement is not None:
-            not_before(decided_on, notice.statement.received_on, "陈述日期", "the statement")
-        elif decided_on <= notice.statement_until:
+        said = notice.statement
+        if said is not None:
+            not_before(decided_on, said.received_on, "陈述日期", "the statement")
+        if decided_on <= notice.statement_until and (said is None or self.colour is Colour.RED):
             raise PartyNotHeard(until=notice.statement_until)
 
     def publish(
