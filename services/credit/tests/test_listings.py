@@ -13,6 +13,7 @@ from eldex.api.credit.v1 import credit_service_pb2 as pb
 from eldex.api.credit.v1 import listing_pb2 as words
 from eldex.common.errors import AlreadyExists, InvalidRequest, NotFound, StaleVersion
 from eldex.common.identifiers import InvalidCreditCode
+from eldex.common.regions import UnknownDivision
 from eldex.credit.domain.listing import (
     ListingStateForbids,
     OnBlackList,
@@ -332,6 +333,7 @@ async def test_what_cannot_be_listed_is_refused_and_nothing_is_kept(city: Any) -
     for error, more in (
         (InvalidCreditCode, {"subject": city.organisation(city.home[:-1] + "0")}),
         (NotFound, {"subject": unknown}),
+        (UnknownDivision, {"region_code": "519999"}),
         (GroundUnknown, {"ground_code": "BAD_WEATHER"}),
         (GroundUnknown, {"decided_on": city.on("2019-10-31")}),  # the day before the rules began
         (GroundNotForSubject, {"colour": words.LIST_COLOUR_RED}),

@@ -11,6 +11,7 @@ from eldex.api.credit.v1 import credit_service_pb2 as pb
 from eldex.api.credit.v1 import disclosure_pb2, parameters_pb2
 from eldex.api.credit.v1 import listing_pb2 as words
 from eldex.common.errors import StaleVersion
+from eldex.common.regions import UnknownDivision
 from eldex.credit import store
 from eldex.credit.domain.parameters import GroundContradicts
 
@@ -84,6 +85,12 @@ async def test_a_change_does_not_touch_what_was_decided_and_a_stale_one_is_refus
     assert city.iso(kept.ends_on) == "2029-11-22"
     fresh = await city.enter()
     assert (city.iso(fresh.ends_on), city.iso(fresh.repair_from)) == ("2027-11-22", "2027-05-22")
+
+
+async def test_no_rule_is_set_for_a_division_that_no_table_has(city: Any) -> None:
+    with pytest.raises(UnknownDivision) as refused:
+        await put(city, "519999", deadlines=[disclosure(5, city.on("2026-01-01"))])
+    assert "519999" in refused.value.message("zh")
 
 
 async def test_what_contradicts_itself_is_refused(city: Any) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eldex.common.calendar import InvalidPeriod
 from eldex.common.errors import InvalidRequest
 from eldex.common.identifiers import RegionCode
+from eldex.common.regions import UnknownDivision
 from eldex.institutions.domain.events import BedClass
 from eldex.institutions.domain.parameters import (
     ClosureNotice,
@@ -122,6 +123,8 @@ async def test_what_contradicts_itself_is_not_set(field: Any) -> None:
     backwards = income("5117", 2025, 1) | {"valid_to": {"year": 2024, "month": 1, "day": 1}}
     with pytest.raises(InvalidPeriod):
         await field.ask("SetParameters", parameters=[backwards])
+    with pytest.raises(UnknownDivision):
+        await field.ask("SetParameters", parameters=[income("519999", 2025, 1)])
     easier_above = {
         "maxima": {"environment": 1, "equipment": 1, "management": 1, "service": 1},
         "thresholds": [{"grade": 1, "points": 3}, {"grade": 2, "points": 2}],

@@ -12,6 +12,7 @@ from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError
 from eldex.common.inbox import Subscriptions
 from eldex.common.logs import logger
+from eldex.common.regions import Divisions
 from eldex.common.sealing import Sealer
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.settings import Settings
@@ -90,7 +91,7 @@ def plan(settings: Settings) -> Plan[Stores]:
 
     def services(parts: Parts[Stores]) -> Served:
         descriptor = service_descriptor(credit_service_pb2, "CreditService")
-        return [(descriptor, CreditService(parts.work))]
+        return [(descriptor, CreditService(parts.work, Divisions.load()))]
 
     return Plan(
         name="credit",

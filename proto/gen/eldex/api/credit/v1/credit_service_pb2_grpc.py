@@ -188,7 +188,7 @@ class CreditServiceServicer:
     def ProposeListing(self, request, context):
         """Think of putting a party on a list (拟列入). Nothing follows from it yet.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,7 +224,7 @@ class CreditServiceServicer:
     def EnterListing(self, request, context):
         """Enter a listing that an authority has decided already, with its decision. It is published and, when its first day has come, in force.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,7 +296,7 @@ class CreditServiceServicer:
     def OpenCase(self, request, context):
         """Open a case: something about a party that has to be looked into.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -341,7 +341,7 @@ class CreditServiceServicer:
     def OpenWorkerFile(self, request, context):
         """Open the credit file of a person who works in elder care (M003-37). A person has one.
 
-        Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS.
+        Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -431,7 +431,7 @@ class CreditServiceServicer:
     def SetParameters(self, request, context):
         """Set grounds and deadlines of a division from a day on. What was decided before keeps its terms.
 
-        Errors: STALE_VERSION, GROUND_CONTRADICTS.
+        Errors: STALE_VERSION, GROUND_CONTRADICTS, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

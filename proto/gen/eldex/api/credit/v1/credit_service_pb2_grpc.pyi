@@ -39,7 +39,7 @@ class CreditServiceStub:
     ProposeListing: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.ProposeListingRequest, _credit_service_pb2.ProposeListingResponse]
     """Think of putting a party on a list (拟列入). Nothing follows from it yet.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DIVISION_UNKNOWN.
     """
     NotifyParty: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.NotifyPartyRequest, _credit_service_pb2.NotifyPartyResponse]
     """Record that the party was told (告知), or that a red listing was opened to objections (公示). The period for a statement begins.
@@ -59,7 +59,7 @@ class CreditServiceStub:
     EnterListing: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.EnterListingRequest, _credit_service_pb2.EnterListingResponse]
     """Enter a listing that an authority has decided already, with its decision. It is published and, when its first day has come, in force.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS, DIVISION_UNKNOWN.
     """
     RevokeListing: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.RevokeListingRequest, _credit_service_pb2.RevokeListingResponse]
     """End a listing that was wrong, or a red one that is no longer deserved.
@@ -99,7 +99,7 @@ class CreditServiceStub:
     OpenCase: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.OpenCaseRequest, _credit_service_pb2.OpenCaseResponse]
     """Open a case: something about a party that has to be looked into.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     CloseCase: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.CloseCaseRequest, _credit_service_pb2.CloseCaseResponse]
     """Close a case: it was so, or it was not so. A listing may follow from one that was.
@@ -124,7 +124,7 @@ class CreditServiceStub:
     OpenWorkerFile: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.OpenWorkerFileRequest, _credit_service_pb2.OpenWorkerFileResponse]
     """Open the credit file of a person who works in elder care (M003-37). A person has one.
 
-    Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS.
+    Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS, DIVISION_UNKNOWN.
     """
     RecordConduct: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.RecordConductRequest, _credit_service_pb2.RecordConductResponse]
     """Enter a commendation or misconduct in a worker's file, with its source.
@@ -174,7 +174,7 @@ class CreditServiceStub:
     SetParameters: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.SetParametersRequest, _credit_service_pb2.SetParametersResponse]
     """Set grounds and deadlines of a division from a day on. What was decided before keeps its terms.
 
-    Errors: STALE_VERSION, GROUND_CONTRADICTS.
+    Errors: STALE_VERSION, GROUND_CONTRADICTS, DIVISION_UNKNOWN.
     """
 
 @_typing.type_check_only
@@ -188,7 +188,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     ProposeListing: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.ProposeListingRequest, _credit_service_pb2.ProposeListingResponse]  # type: ignore[assignment]
     """Think of putting a party on a list (拟列入). Nothing follows from it yet.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DIVISION_UNKNOWN.
     """
     NotifyParty: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.NotifyPartyRequest, _credit_service_pb2.NotifyPartyResponse]  # type: ignore[assignment]
     """Record that the party was told (告知), or that a red listing was opened to objections (公示). The period for a statement begins.
@@ -208,7 +208,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     EnterListing: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.EnterListingRequest, _credit_service_pb2.EnterListingResponse]  # type: ignore[assignment]
     """Enter a listing that an authority has decided already, with its decision. It is published and, when its first day has come, in force.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS, DIVISION_UNKNOWN.
     """
     RevokeListing: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.RevokeListingRequest, _credit_service_pb2.RevokeListingResponse]  # type: ignore[assignment]
     """End a listing that was wrong, or a red one that is no longer deserved.
@@ -248,7 +248,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     OpenCase: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.OpenCaseRequest, _credit_service_pb2.OpenCaseResponse]  # type: ignore[assignment]
     """Open a case: something about a party that has to be looked into.
 
-    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE.
+    Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     CloseCase: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.CloseCaseRequest, _credit_service_pb2.CloseCaseResponse]  # type: ignore[assignment]
     """Close a case: it was so, or it was not so. A listing may follow from one that was.
@@ -273,7 +273,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     OpenWorkerFile: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.OpenWorkerFileRequest, _credit_service_pb2.OpenWorkerFileResponse]  # type: ignore[assignment]
     """Open the credit file of a person who works in elder care (M003-37). A person has one.
 
-    Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS.
+    Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS, DIVISION_UNKNOWN.
     """
     RecordConduct: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.RecordConductRequest, _credit_service_pb2.RecordConductResponse]  # type: ignore[assignment]
     """Enter a commendation or misconduct in a worker's file, with its source.
@@ -323,7 +323,7 @@ class CreditServiceAsyncStub(CreditServiceStub):
     SetParameters: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.SetParametersRequest, _credit_service_pb2.SetParametersResponse]  # type: ignore[assignment]
     """Set grounds and deadlines of a division from a day on. What was decided before keeps its terms.
 
-    Errors: STALE_VERSION, GROUND_CONTRADICTS.
+    Errors: STALE_VERSION, GROUND_CONTRADICTS, DIVISION_UNKNOWN.
     """
 
 class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -340,7 +340,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_service_pb2.ProposeListingResponse, _abc.Awaitable[_credit_service_pb2.ProposeListingResponse]]:
         """Think of putting a party on a list (拟列入). Nothing follows from it yet.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -384,7 +384,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_service_pb2.EnterListingResponse, _abc.Awaitable[_credit_service_pb2.EnterListingResponse]]:
         """Enter a listing that an authority has decided already, with its decision. It is published and, when its first day has come, in force.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, GROUND_UNKNOWN, GROUND_NOT_FOR_SUBJECT, CASE_NOT_SUBSTANTIATED, ON_BLACK_LIST, DAY_IMPOSSIBLE, PERIOD_INVALID, TERM_OVER, PARAMETER_MISSING, ALREADY_EXISTS, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -472,7 +472,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_service_pb2.OpenCaseResponse, _abc.Awaitable[_credit_service_pb2.OpenCaseResponse]]:
         """Open a case: something about a party that has to be looked into.
 
-        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE.
+        Errors: CREDIT_CODE_INVALID, WORKER_KEY_INVALID, NOT_FOUND, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -527,7 +527,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_service_pb2.OpenWorkerFileResponse, _abc.Awaitable[_credit_service_pb2.OpenWorkerFileResponse]]:
         """Open the credit file of a person who works in elder care (M003-37). A person has one.
 
-        Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS.
+        Errors: IDENTITY_NUMBER_INVALID, DOCUMENT_NUMBER_INVALID, ALREADY_EXISTS, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -637,7 +637,7 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_service_pb2.SetParametersResponse, _abc.Awaitable[_credit_service_pb2.SetParametersResponse]]:
         """Set grounds and deadlines of a division from a day on. What was decided before keeps its terms.
 
-        Errors: STALE_VERSION, GROUND_CONTRADICTS.
+        Errors: STALE_VERSION, GROUND_CONTRADICTS, DIVISION_UNKNOWN.
         """
 
 def add_CreditServiceServicer_to_server(servicer: CreditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

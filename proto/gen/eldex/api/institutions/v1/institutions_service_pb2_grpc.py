@@ -356,7 +356,7 @@ class InstitutionsServiceServicer:
     def SetParameters(self, request, context):
         """Set parameters for divisions and periods.
 
-        Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE.
+        Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -113,7 +113,7 @@ class InstitutionsServiceStub:
     SetParameters: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.SetParametersRequest, _filing_calls_pb2.SetParametersResponse]
     """Set parameters for divisions and periods.
 
-    Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE.
+    Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE, DIVISION_UNKNOWN.
     """
     AddBeds: _grpc.UnaryUnaryMultiCallable[_bed_calls_pb2.AddBedsRequest, _bed_calls_pb2.AddBedsResponse]
     """Add beds or places to an institution.
@@ -293,7 +293,7 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     SetParameters: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.SetParametersRequest, _filing_calls_pb2.SetParametersResponse]  # type: ignore[assignment]
     """Set parameters for divisions and periods.
 
-    Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE.
+    Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE, DIVISION_UNKNOWN.
     """
     AddBeds: _aio.UnaryUnaryMultiCallable[_bed_calls_pb2.AddBedsRequest, _bed_calls_pb2.AddBedsResponse]  # type: ignore[assignment]
     """Add beds or places to an institution.
@@ -566,7 +566,7 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_filing_calls_pb2.SetParametersResponse, _abc.Awaitable[_filing_calls_pb2.SetParametersResponse]]:
         """Set parameters for divisions and periods.
 
-        Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE.
+        Errors: REGION_CODE_INVALID, PERIOD_INVALID, PARAMETER_TWICE, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod

@@ -10,11 +10,14 @@ from google.protobuf.message import Message
 
 from eldex.common import masks, paging
 from eldex.common.aggregate import Aggregate
+from eldex.common.regions import Divisions
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, UnitOfWork
+from eldex.credit.domain.parameters import COUNTRY
 from eldex.credit.handlers.ports import Kept, Stores
 from eldex.credit.wire.privacy import refuse_identity_numbers
+from eldex.credit.wire.terms import scope
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M", bound=Message)
@@ -24,8 +27,8 @@ T = TypeVar("T")
 class Calls:
     """Calls on one unit of work."""
 
-    def __init__(self, work: UnitOfWork[Stores]) -> None:
-        self._work = work
+    def __init__(self, work: UnitOfWork[Stores], divisions: Divisions) -> None:
+        self._work, self._divisions = work, divisions
 
     async def write(
         self,
@@ -34,8 +37,14 @@ class Calls:
         act: Callable[[Stores, datetime], Awaitable[T]],
         render: Callable[[T], M],
     ) -> M:
-        """Run a command once per request_id, unless its texts quote an identity number."""
+        """Run a command once per request_id.
+
+        Refused before it runs: texts that quote an identity number, and divisions that no table
+        has, whose lists and rules nobody would find again.
+        """
         refuse_identity_numbers(request)
+        if code := scope(getattr(request, "region_code", COUNTRY)):
+            self._divisions.get(code)
         return await write(self._work, request, call, act, render)
 
     async def page(

@@ -35,11 +35,15 @@ def needed(
     return parameter
 
 
-async def set_parameters(parameters: list[Parameter], stores: Stores) -> list[Parameter]:
+async def set_parameters(
+    parameters: list[Parameter], stores: Stores, tables: Tables
+) -> list[Parameter]:
     """Set parameters; one in the slot of an earlier one replaces it, and history keeps both."""
     slots: set[str] = set()
     kept = []
     for each in parameters:
+        if each.region_code is not None:
+            tables.divisions.get(each.region_code)
         if each.slot in slots:
             raise ParameterTwice(subject=each.value.subject)
         slots.add(each.slot)

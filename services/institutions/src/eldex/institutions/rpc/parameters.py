@@ -48,7 +48,7 @@ class ParametersPart(Part):
             request,
             call,
             lambda stores, _: handlers.set_parameters(
-                [wire.parameter(each) for each in request.parameters], stores
+                [wire.parameter(each) for each in request.parameters], stores, self._tables
             ),
             lambda kept: pb.SetParametersResponse(
                 parameters=[wire.parameter_message(each) for each in kept]
