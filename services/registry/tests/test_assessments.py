@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,12 +11,15 @@ import pytest
 from eldex.api.registry.v1 import assessment_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
-from eldex.common.identifiers import InvalidCreditCode
+from eldex.common.identifiers import InvalidCreditCode, RegionCode
+from eldex.registry import main
 from eldex.registry.domain.assessments import AssessmentAnnulled, DisputeOpen, NoOpenDispute
 from eldex.registry.domain.days import DayImpossible
 from eldex.registry.domain.residents import AssessedThatDay, NotAlive
-from eldex.registry.domain.scoring import NoRuleInForce
+from eldex.registry.domain.scoring import AssessmentRules, NoRuleInForce
+from eldex.registry.rpc.service import RegistryService
 
+TABLES = main.tables()
 MILD, MODERATE = assessment_pb2.ABILITY_LEVEL_MILD, assessment_pb2.ABILITY_LEVEL_MODERATE
 SEVERE, COMPLETE = assessment_pb2.ABILITY_LEVEL_SEVERE, assessment_pb2.ABILITY_LEVEL_COMPLETE
 
@@ -184,6 +189,24 @@ async def test_the_rule_in_force_can_be_read(counter: Any) -> None:
     rule = (await counter.ask(ask)).assessment_rule
     assert list(rule.least_points) == [90, 66, 46, 30]
     assert rule.document.startswith("GB/T 42195-2022")
+
+
+async def test_where_a_rule_says_so_an_assessment_tells_when_the_person_is_due_again(
+    counter: Any,
+) -> None:
+    key = await counter.enter("王秀英")
+    assert not (await counter.assess(key, 40, "2026-05-01")).HasField("reassess_on")
+    country = TABLES.assessment_rules.in_force(RegionCode("511702"), date(2026, 6, 1))
+    ours = replace(
+        country, code="511702-虚构", region_code=RegionCode("511702"), reassess_after_months=12
+    )
+    tables = replace(TABLES, assessment_rules=AssessmentRules([country, ours]))
+    counter.rpc = RegistryService(counter.service.work, tables)
+    made = await counter.assess(key, 40, "2026-06-01")
+    assert made.reassess_on == counter.day("2027-06-01")
+    assert (await read(counter, made.assessment_key)).reassess_on == made.reassess_on
+    ask = pb.GetAssessmentRuleRequest(region_code="511702001")
+    assert (await counter.ask(ask)).assessment_rule.reassess_after_months == 12
 
 
 async def test_what_was_known_before_the_decision_can_still_be_read(counter: Any) -> None:

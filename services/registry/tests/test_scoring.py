@@ -215,6 +215,22 @@ def test_a_file_of_rules_that_cannot_be_read_says_what_to_mend(text: str, told: 
     assert "ours.toml" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("months", "assessed_on", "due"),
+    [
+        (0, date(2026, 6, 1), None),  # the standard names no interval
+        (12, date(2026, 6, 1), date(2027, 6, 1)),
+        (24, date(2024, 2, 29), date(2026, 2, 28)),
+        (6, date(2026, 8, 31), date(2027, 2, 28)),
+    ],
+)
+def test_when_somebody_is_due_again_is_a_parameter(
+    months: int, assessed_on: date, due: date | None
+) -> None:
+    assert RULE.reassess_after_months == 0
+    assert replace(RULE, reassess_after_months=months).reassess_on(assessed_on) == due
+
+
 def test_levels_that_do_not_fall_are_refused() -> None:
     with pytest.raises(ValueError, match="fall"):
         replace(RULE, least_points=(90, 46, 66, 30))

@@ -745,6 +745,7 @@ class Assessment(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     DISPUTES_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    REASSESS_ON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     assessment_key: _builtins.str
     """Opaque key."""
@@ -788,6 +789,12 @@ class Assessment(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When the record was last changed."""
 
+    @_builtins.property
+    def reassess_on(self) -> _date_pb2.Date:
+        """From this day on the person is due to be assessed anew (常规评估), by the rule that was applied; until that is done
+        the level counts on. Absent: the rule sets no interval.
+        """
+
     def __init__(
         self,
         *,
@@ -805,11 +812,12 @@ class Assessment(_message.Message):
         state: Global___AssessmentState.ValueType = ...,
         disputes: _abc.Iterable[Global___Dispute] | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        reassess_on: _date_pb2.Date | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assessed_on", b"assessed_on", "findings", b"findings", "outcome", b"outcome", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessed_on", b"assessed_on", "findings", b"findings", "outcome", b"outcome", "reassess_on", b"reassess_on", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessed_on", b"assessed_on", "assessment_key", b"assessment_key", "assessor_certificates", b"assessor_certificates", "assessor_credit_code", b"assessor_credit_code", "disputes", b"disputes", "etag", b"etag", "findings", b"findings", "outcome", b"outcome", "reason", b"reason", "region_code", b"region_code", "resident_key", b"resident_key", "state", b"state", "superseded_by_key", b"superseded_by_key", "supersedes_key", b"supersedes_key", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessed_on", b"assessed_on", "assessment_key", b"assessment_key", "assessor_certificates", b"assessor_certificates", "assessor_credit_code", b"assessor_credit_code", "disputes", b"disputes", "etag", b"etag", "findings", b"findings", "outcome", b"outcome", "reason", b"reason", "reassess_on", b"reassess_on", "region_code", b"region_code", "resident_key", b"resident_key", "state", b"state", "superseded_by_key", b"superseded_by_key", "supersedes_key", b"supersedes_key", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -834,6 +842,7 @@ class AssessmentRule(_message.Message):
     RAISES_ADD_UP_FIELD_NUMBER: _builtins.int
     MINIMUM_ASSESSORS_FIELD_NUMBER: _builtins.int
     BOWEL_CONTROL_3_FIELD_NUMBER: _builtins.int
+    REASSESS_AFTER_MONTHS_FIELD_NUMBER: _builtins.int
     rule_code: _builtins.str
     """Its name, kept with every assessment it decided."""
     document: _builtins.str
@@ -854,6 +863,8 @@ class AssessmentRule(_message.Message):
     """How many assessors are required; 0: not set."""
     bowel_control_3: _builtins.str
     """What earns 3 points in B.1.7 大便控制."""
+    reassess_after_months: _builtins.int
+    """After how many months a person is due to be assessed anew; 0: not set."""
     @_builtins.property
     def valid_from(self) -> _date_pb2.Date:
         """First day."""
@@ -882,10 +893,11 @@ class AssessmentRule(_message.Message):
         raises_add_up: _builtins.bool = ...,
         minimum_assessors: _builtins.int = ...,
         bowel_control_3: _builtins.str = ...,
+        reassess_after_months: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bowel_control_3", b"bowel_control_3", "clause", b"clause", "coma_level", b"coma_level", "document", b"document", "least_points", b"least_points", "minimum_assessors", b"minimum_assessors", "raises_add_up", b"raises_add_up", "region_code", b"region_code", "risk_events", b"risk_events", "risk_window_days", b"risk_window_days", "rule_code", b"rule_code", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bowel_control_3", b"bowel_control_3", "clause", b"clause", "coma_level", b"coma_level", "document", b"document", "least_points", b"least_points", "minimum_assessors", b"minimum_assessors", "raises_add_up", b"raises_add_up", "reassess_after_months", b"reassess_after_months", "region_code", b"region_code", "risk_events", b"risk_events", "risk_window_days", b"risk_window_days", "rule_code", b"rule_code", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

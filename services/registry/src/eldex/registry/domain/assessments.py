@@ -110,6 +110,8 @@ class Assessment(Aggregate):
     supersedes_key: str
     disputes: list[Dispute] = field(default_factory=list)
     annulled: bool = False
+    reassess_on: date | None = None
+    """From when on the person is due to be assessed anew; its level counts until that is done."""
     updated_at: datetime | None = None
 
     @classmethod
@@ -143,6 +145,7 @@ class Assessment(Aggregate):
             findings=findings,
             outcome=outcome,
             supersedes_key=resident.hold_level(held),
+            reassess_on=rule.reassess_on(assessed_on),
         )
         completed.record(
             facts.AssessmentCompleted(

@@ -6,6 +6,7 @@ figures could be set otherwise, an `AssessmentRule` says what holds where and si
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import date, timedelta
@@ -169,6 +170,8 @@ class AssessmentRule:
     """0: not set."""
     bowel_control_3: str
     """What earns 3 points in B.1.7 大便控制: transcriptions of the standard differ; for the form."""
+    reassess_after_months: int = 0
+    """How long until a person is due to be assessed anew; 0: not set."""
     valid_to: date | None = None
     region_code: RegionCode | None = None
     """None: the whole country."""
@@ -176,6 +179,14 @@ class AssessmentRule:
     def __post_init__(self) -> None:
         if sorted(self.least_points, reverse=True) != list(self.least_points):
             raise ValueError("least_points must fall from level 0 to level 3")
+
+    def reassess_on(self, assessed_on: date) -> date | None:
+        """The day from which a person is due again; in a month too short, its last day."""
+        if not self.reassess_after_months:
+            return None
+        index = assessed_on.year * 12 + assessed_on.month - 1 + self.reassess_after_months
+        year, month = index // 12, index % 12 + 1
+        return date(year, month, min(assessed_on.day, monthrange(year, month)[1]))
 
     def covers(self, region_code: RegionCode, day: date) -> bool:
         """Whether it holds there on that day."""

@@ -154,6 +154,7 @@ def assessment(
         state=STATE_NUMBERS[found.state(holder)],
         disputes=[_dispute(each) for each in found.disputes],
         updated_at=proto_instant(found.updated_at),
+        reassess_on=proto_day(found.reassess_on),
         etag=found.etag,
     )
 
@@ -185,4 +186,5 @@ def rule(found: AssessmentRule) -> assessment_pb2.AssessmentRule:
         raises_add_up=found.raises_add_up,
         minimum_assessors=found.minimum_assessors,
         bowel_control_3=found.bowel_control_3,
+        reassess_after_months=found.reassess_after_months,
     )
