@@ -19,6 +19,7 @@ from eldex.api.medical.v1 import claim_pb2, parameter_pb2
 from eldex.api.medical.v1 import medical_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as registry
 from eldex.api.registry.v1 import resident_pb2
+from eldex.common.regions import Divisions
 from eldex.common.testing.harness import ServiceOnMemory
 from eldex.medical import main, store
 from eldex.medical.handlers.ports import Stores
@@ -27,6 +28,7 @@ from eldex.medical.wire import events
 
 HOME, COUNTY = "511702", "511723"
 """通川区 and 开江县, of the city whose fund it is."""
+DIVISIONS = Divisions.load()
 SERVICE = "eldex.api.medical.v1.MedicalService"
 
 
@@ -60,7 +62,7 @@ class Department:
 
     def __init__(self, service: ServiceOnMemory[Stores]) -> None:
         self.service = service
-        self.door = MedicalService(service.work)
+        self.door = MedicalService(service.work, DIVISIONS)
         self._validator = protovalidate.Validator()
 
     async def ask(self, rpc: str, **fields: Any) -> Any:

@@ -17,6 +17,7 @@ from eldex.api.medical.v1 import medical_events_pb2 as events
 from eldex.api.medical.v1 import medical_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as registry
 from eldex.common.errors import InvalidRequest, NotFound, StaleVersion
+from eldex.common.regions import UnknownDivision
 from eldex.medical.domain.enrolment import (
     AlreadyEnrolled,
     AlreadySuspended,
@@ -53,6 +54,23 @@ async def test_nobody_is_insured_whom_the_registry_does_not_know(office: Any) ->
     reply = await office.ask("CheckCover", resident_key="res_typo", on="2026-01-01")
     assert not reply.basic.covered
     assert reply.basic.reason == pb.NO_COVER_REASON_NOT_ENROLLED
+
+
+async def test_a_code_that_is_no_division_is_refused_at_every_door(city: Any) -> None:
+    await city.register("res_li")
+    somebody: dict[str, Any] = {"resident_key": "res_wang", "began_on": "2026-05-01"}
+    doors = [
+        city.insure("res_li", region_code="511799"),
+        city.ask("FileRemoteCare", care_region_code="449900", **somebody),
+        city.settle("res_wang", care_region_code="511702999"),
+        city.preview("res_wang", care_region_code="511702999001"),
+        city.ask("ContractFamilyDoctor", region_code="511799", team_code="T-117", **somebody),
+        city.set("RATIO", 1, region_code="5199"),
+    ]
+    for door in doors:
+        with pytest.raises(UnknownDivision):
+            await door
+    await city.settle("res_wang", care_region_code="511702001999")  # a village we need not know
 
 
 async def test_nobody_is_in_two_basic_schemes_on_one_day_but_long_term_care_stands_beside(

@@ -10,6 +10,7 @@ from eldex.api.registry.v1 import resident_events_pb2 as registry
 from eldex.common.dates import day, optional_day
 from eldex.common.identifiers import RegionCode
 from eldex.common.inbox import EventMeta, Subscriptions
+from eldex.common.regions import Divisions
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.settings import Settings
 from eldex.medical import store
@@ -104,7 +105,7 @@ def plan(_settings: Settings) -> Plan[Stores]:
 
     def services(parts: Parts[Stores]) -> Served:
         descriptor = service_descriptor(medical_service_pb2, "MedicalService")
-        return [(descriptor, MedicalService(parts.work))]
+        return [(descriptor, MedicalService(parts.work, Divisions.load()))]
 
     return Plan(
         name="medical",

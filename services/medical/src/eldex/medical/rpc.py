@@ -13,7 +13,8 @@ from eldex.common import masks, paging
 from eldex.common.aggregate import Aggregate
 from eldex.common.clock import day_of
 from eldex.common.dates import day, instant
-from eldex.common.identifiers import RegionCode
+from eldex.common.identifiers import RegionCode, RegionLevel
+from eldex.common.regions import Divisions
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.writes import write
 from eldex.common.store import UnitOfWork
@@ -28,14 +29,15 @@ M = TypeVar("M", bound=Message)
 class MedicalService:
     """Answers the calls of medical insurance."""
 
-    def __init__(self, work: UnitOfWork[Stores]) -> None:
-        self._work = work
+    def __init__(self, work: UnitOfWork[Stores], divisions: Divisions) -> None:
+        self._work, self._divisions = work, divisions
 
     async def open_enrolment(
         self, request: pb.OpenEnrolmentRequest, call: Call
     ) -> pb.OpenEnrolmentResponse:
         """Insure a person."""
         command = requests.open_enrolment(request)
+        self._must_exist(command.region_code)
         return await write(
             self._work,
             request,
@@ -135,6 +137,7 @@ class MedicalService:
     ) -> pb.FileRemoteCareResponse:
         """File that a person may be treated elsewhere."""
         command = requests.file_remote_care(request)
+        self._must_exist(command.care_region_code)
         return await write(
             self._work,
             request,
@@ -173,6 +176,7 @@ class MedicalService:
     ) -> pb.SettleClaimResponse:
         """Settle a claim."""
         command = requests.facts(request.facts)
+        self._must_exist(command.care_region_code)
         return await write(
             self._work,
             request,
@@ -186,6 +190,7 @@ class MedicalService:
     ) -> pb.PreviewSettlementResponse:
         """What a claim would come to, step by step; nothing is kept."""
         told = requests.facts(request.facts)
+        self._must_exist(told.care_region_code)
         found = await self._work.read(
             lambda stores: claims.preview_settlement(told, stores, call.at)
         )
@@ -264,6 +269,7 @@ class MedicalService:
     ) -> pb.ContractFamilyDoctorResponse:
         """Give a person a family doctor."""
         command = requests.contract_family_doctor(request)
+        self._must_exist(command.region_code)
         return await write(
             self._work,
             request,
@@ -315,6 +321,8 @@ class MedicalService:
     ) -> pb.SetParametersResponse:
         """Set policy numbers."""
         commands = requests.set_parameters(request)
+        for each in commands:
+            self._must_exist(each.region_code)
         return await write(
             self._work,
             request,
@@ -324,6 +332,14 @@ class MedicalService:
                 parameters=[replies.parameter(each) for each in done]
             ),
         )
+
+    def _must_exist(self, region_code: RegionCode) -> None:
+        """Raise `UnknownDivision` for a code that never was one: a slip of the pen is another fund.
+
+        An abolished one answers for services and funds of its time. Villages are in the table only
+        where operations imported them: their township is looked for.
+        """
+        self._divisions.get(region_code.at(RegionLevel.TOWNSHIP) or region_code)
 
     async def _page(
         self,

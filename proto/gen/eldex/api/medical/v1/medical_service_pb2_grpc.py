@@ -162,7 +162,7 @@ class MedicalServiceServicer:
         """Insure a person under a scheme from a day on. On a day a person is in one basic scheme only (职工 or 居民);
         long-term-care insurance stands beside it. An enrolment entered after a death that is known ends with the day of death.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,7 +225,7 @@ class MedicalServiceServicer:
         """File that a person may be treated in another division and be settled there at once (异地就医备案). It rests on the
         basic enrolment that covers the first day.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,7 +252,7 @@ class MedicalServiceServicer:
         day of service, and count in that day's year, however late the claim arrives; claims are settled in the order in which
         they arrive, and what was settled before is not settled anew.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -262,7 +262,7 @@ class MedicalServiceServicer:
         """What a claim would come to if it were settled now, step by step, each with the parameter, document and clause.
         Nothing is kept.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -324,7 +324,7 @@ class MedicalServiceServicer:
         """Give a person a family doctor (M002-83). One contract at a time; one that begins on the day on which the former
         ends renews it.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -357,7 +357,7 @@ class MedicalServiceServicer:
         """Set policy numbers from a day on. What held before for the same kind, conditions and division holds until the day before;
         what was settled stays as it was settled.
 
-        Errors: PERIOD_INVALID, PARAMETER_INVALID.
+        Errors: PERIOD_INVALID, PARAMETER_INVALID, DIVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

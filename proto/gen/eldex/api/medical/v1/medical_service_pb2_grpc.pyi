@@ -39,7 +39,7 @@ class MedicalServiceStub:
     """Insure a person under a scheme from a day on. On a day a person is in one basic scheme only (职工 or 居民);
     long-term-care insurance stands beside it. An enrolment entered after a death that is known ends with the day of death.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     SuspendEnrolment: _grpc.UnaryUnaryMultiCallable[_medical_service_pb2.SuspendEnrolmentRequest, _medical_service_pb2.SuspendEnrolmentResponse]
     """Have an enrolment rest from a day on (停保): no cover until it is resumed. Benefits of long-term care that rest on
@@ -73,7 +73,7 @@ class MedicalServiceStub:
     """File that a person may be treated in another division and be settled there at once (异地就医备案). It rests on the
     basic enrolment that covers the first day.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID, DIVISION_UNKNOWN.
     """
     EndRemoteFiling: _grpc.UnaryUnaryMultiCallable[_medical_service_pb2.EndRemoteFilingRequest, _medical_service_pb2.EndRemoteFilingResponse]
     """End a remote filing.
@@ -87,13 +87,13 @@ class MedicalServiceStub:
     day of service, and count in that day's year, however late the claim arrives; claims are settled in the order in which
     they arrive, and what was settled before is not settled anew.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     PreviewSettlement: _grpc.UnaryUnaryMultiCallable[_medical_service_pb2.PreviewSettlementRequest, _medical_service_pb2.PreviewSettlementResponse]
     """What a claim would come to if it were settled now, step by step, each with the parameter, document and clause.
     Nothing is kept.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     ReverseSettlement: _grpc.UnaryUnaryMultiCallable[_medical_service_pb2.ReverseSettlementRequest, _medical_service_pb2.ReverseSettlementResponse]
     """Take a settlement back (结算撤销). The last one of a year is taken back first, because later ones rest on what was used up
@@ -125,7 +125,7 @@ class MedicalServiceStub:
     """Give a person a family doctor (M002-83). One contract at a time; one that begins on the day on which the former
     ends renews it.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID, DIVISION_UNKNOWN.
     """
     EndFamilyDoctorContract: _grpc.UnaryUnaryMultiCallable[_medical_service_pb2.EndFamilyDoctorContractRequest, _medical_service_pb2.EndFamilyDoctorContractResponse]
     """End a contract before the day that was agreed.
@@ -140,7 +140,7 @@ class MedicalServiceStub:
     """Set policy numbers from a day on. What held before for the same kind, conditions and division holds until the day before;
     what was settled stays as it was settled.
 
-    Errors: PERIOD_INVALID, PARAMETER_INVALID.
+    Errors: PERIOD_INVALID, PARAMETER_INVALID, DIVISION_UNKNOWN.
     """
 
 @_typing.type_check_only
@@ -154,7 +154,7 @@ class MedicalServiceAsyncStub(MedicalServiceStub):
     """Insure a person under a scheme from a day on. On a day a person is in one basic scheme only (职工 or 居民);
     long-term-care insurance stands beside it. An enrolment entered after a death that is known ends with the day of death.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     SuspendEnrolment: _aio.UnaryUnaryMultiCallable[_medical_service_pb2.SuspendEnrolmentRequest, _medical_service_pb2.SuspendEnrolmentResponse]  # type: ignore[assignment]
     """Have an enrolment rest from a day on (停保): no cover until it is resumed. Benefits of long-term care that rest on
@@ -188,7 +188,7 @@ class MedicalServiceAsyncStub(MedicalServiceStub):
     """File that a person may be treated in another division and be settled there at once (异地就医备案). It rests on the
     basic enrolment that covers the first day.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID, DIVISION_UNKNOWN.
     """
     EndRemoteFiling: _aio.UnaryUnaryMultiCallable[_medical_service_pb2.EndRemoteFilingRequest, _medical_service_pb2.EndRemoteFilingResponse]  # type: ignore[assignment]
     """End a remote filing.
@@ -202,13 +202,13 @@ class MedicalServiceAsyncStub(MedicalServiceStub):
     day of service, and count in that day's year, however late the claim arrives; claims are settled in the order in which
     they arrive, and what was settled before is not settled anew.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     PreviewSettlement: _aio.UnaryUnaryMultiCallable[_medical_service_pb2.PreviewSettlementRequest, _medical_service_pb2.PreviewSettlementResponse]  # type: ignore[assignment]
     """What a claim would come to if it were settled now, step by step, each with the parameter, document and clause.
     Nothing is kept.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
     """
     ReverseSettlement: _aio.UnaryUnaryMultiCallable[_medical_service_pb2.ReverseSettlementRequest, _medical_service_pb2.ReverseSettlementResponse]  # type: ignore[assignment]
     """Take a settlement back (结算撤销). The last one of a year is taken back first, because later ones rest on what was used up
@@ -240,7 +240,7 @@ class MedicalServiceAsyncStub(MedicalServiceStub):
     """Give a person a family doctor (M002-83). One contract at a time; one that begins on the day on which the former
     ends renews it.
 
-    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID.
+    Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID, DIVISION_UNKNOWN.
     """
     EndFamilyDoctorContract: _aio.UnaryUnaryMultiCallable[_medical_service_pb2.EndFamilyDoctorContractRequest, _medical_service_pb2.EndFamilyDoctorContractResponse]  # type: ignore[assignment]
     """End a contract before the day that was agreed.
@@ -255,7 +255,7 @@ class MedicalServiceAsyncStub(MedicalServiceStub):
     """Set policy numbers from a day on. What held before for the same kind, conditions and division holds until the day before;
     what was settled stays as it was settled.
 
-    Errors: PERIOD_INVALID, PARAMETER_INVALID.
+    Errors: PERIOD_INVALID, PARAMETER_INVALID, DIVISION_UNKNOWN.
     """
 
 class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -272,7 +272,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Insure a person under a scheme from a day on. On a day a person is in one basic scheme only (职工 or 居民);
         long-term-care insurance stands beside it. An enrolment entered after a death that is known ends with the day of death.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, ALREADY_ENROLLED, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -348,7 +348,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         """File that a person may be treated in another division and be settled there at once (异地就医备案). It rests on the
         basic enrolment that covers the first day.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, NO_COVER, CARE_NOT_REMOTE, ALREADY_FILED, PERIOD_INVALID, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -380,7 +380,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         day of service, and count in that day's year, however late the claim arrives; claims are settled in the order in which
         they arrive, and what was settled before is not settled anew.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -392,7 +392,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         """What a claim would come to if it were settled now, step by step, each with the parameter, document and clause.
         Nothing is kept.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, NO_COVER, SERVICE_AFTER_DEATH, CLAIM_ALREADY_SETTLED, CLAIM_TOO_LATE, PARAMETER_NOT_SET, PERSONAL_ACCOUNT_NONE, DAY_IMPOSSIBLE, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -466,7 +466,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Give a person a family doctor (M002-83). One contract at a time; one that begins on the day on which the former
         ends renews it.
 
-        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID.
+        Errors: RESIDENT_UNKNOWN, RESIDENT_MERGED, RESIDENT_DECEASED, CONTRACT_STANDS, LIVES_ELSEWHERE, PARAMETER_NOT_SET, PERIOD_INVALID, DIVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
@@ -505,7 +505,7 @@ class MedicalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Set policy numbers from a day on. What held before for the same kind, conditions and division holds until the day before;
         what was settled stays as it was settled.
 
-        Errors: PERIOD_INVALID, PARAMETER_INVALID.
+        Errors: PERIOD_INVALID, PARAMETER_INVALID, DIVISION_UNKNOWN.
         """
 
 def add_MedicalServiceServicer_to_server(servicer: MedicalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
