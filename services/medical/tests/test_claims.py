@@ -416,10 +416,12 @@ async def test_without_the_numbers_nothing_is_settled_and_the_missing_one_is_nam
 async def test_what_two_records_of_one_person_used_up_counts_together(city: Any) -> None:
     await city.register("res_wang2")
     await city.insure("res_wang2")
-    await city.settle("res_wang2")
+    before = await city.settle("res_wang2")
     await city.merge("res_wang2", "res_wang")
     with pytest.raises(ResidentMerged):
         await city.settle("res_wang2")
+    listed = await city.ask("ListClaims", resident_key="res_wang")
+    assert [each.claim_key for each in listed.claims] == [before.claim_key]
     assert (await city.preview("res_wang")).pooled_fund_fen == 712_500
 
 

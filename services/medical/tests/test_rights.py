@@ -332,6 +332,7 @@ async def test_a_contract_ends_early_on_request_by_move_and_by_death(city: Any) 
 async def test_a_team_of_another_county_is_not_contracted(city: Any) -> None:
     with pytest.raises(LivesElsewhere):
         await contract(city, region_code=KAIJIANG)
+    assert await contract(city, region_code="5117")  # a team of the whole city
 
 
 async def test_without_a_term_the_end_must_be_said(office: Any) -> None:

@@ -220,10 +220,12 @@ class MedicalService:
         return response
 
     async def list_claims(self, request: pb.ListClaimsRequest, call: Call) -> pb.ListClaimsResponse:
-        """List claims."""
-        found, token = await self._page(
-            request, requests.claims(request), lambda s: s.claims, replies.claim
-        )
+        """List claims; of a person, those settled under records merged since included."""
+        where, key = requests.claims(request), request.resident_key
+        if key:
+            keys = await self._work.read(lambda stores: claims.record_keys(key, stores))
+            where["resident_key"] = {"$in": keys}
+        found, token = await self._page(request, where, lambda s: s.claims, replies.claim)
         return pb.ListClaimsResponse(claims=found, next_page_token=token)
 
     async def grant_long_term_care(

@@ -128,7 +128,8 @@ class Person(Aggregate):
         latest = [each for each in self.residences if each.began_on <= since][-1:]
         later = [each for each in self.residences if each.began_on > since]
         for each in [*latest, *later]:
-            if (each.region_code.at(level) or each.region_code) != home:
+            # A fund or team of a whole city reaches beyond a level below it.
+            if not home.contains(each.region_code.at(level) or each.region_code):
                 return max(each.began_on, since), each.region_code
         return None
 

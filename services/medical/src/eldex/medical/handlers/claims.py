@@ -103,6 +103,14 @@ async def claims_of(stores: Stores, records: list[Person]) -> list[Claim]:
     return [claim for each in records for claim in await stores.claims.by("resident_key", each.key)]
 
 
+async def record_keys(resident_key: str, stores: Stores) -> list[str]:
+    """The records under which a person's claims were settled; of a merged one, itself alone."""
+    person = await stores.people.find(resident_key)
+    if person is None or person.survivor_key:
+        return [resident_key]
+    return [each.key for each in await records_of(stores, person)]
+
+
 def _possible(facts: Facts, today: date) -> None:
     if facts.served_until > today:
         raise DayImpossible(
