@@ -100,6 +100,33 @@ async def test_a_death_frees_the_bed_from_that_day_and_a_second_notice_changes_n
     assert (await field.admit("res_li", bed, field.ago(3))).state == 1
 
 
+async def test_no_bed_day_counts_for_the_dead_even_if_the_home_told_a_later_discharge(
+    field: Any,
+) -> None:
+    """王 died in the first bed, was "transferred" and "discharged"; 李 has that bed since."""
+    beds = await field.beds(await field.open(), 2)
+    first = await field.admit("res_wang", beds[0], field.ago(100))
+    both = await field.ask(
+        "TransferResident",
+        admission_key=first.admission_key,
+        bed_key=beds[1],
+        transferred_on=field.ago(20),
+    )
+    second = both.admission.admission_key
+    await field.ask("DischargeResident", admission_key=second, discharged_on=field.ago(10))
+    li = await field.admit("res_li", beds[0], field.ago(20))
+    for day in (field.ago(30), field.ago(30), field.ago(33)):  # told twice, then corrected
+        await field.dies("res_wang", day)
+    ended = [await field.admission(key) for key in (first.admission_key, second)]
+    assert [day_of(a.ended_on) for a in ended] == [field.ago(33), field.ago(20)]
+    assert {a.cause for a in ended} == {events.RELEASE_CAUSE_DEATH}
+    assert (await field.admission(li.admission_key)).state == 1
+    told = [(e.bed_key, day_of(e.released_on)) for e in field.memory.events(events.BedReleased)[2:]]
+    assert sorted(told) == sorted(
+        [(beds[0], field.ago(30)), (beds[1], field.ago(20)), (beds[0], field.ago(33))]
+    )
+
+
 async def test_a_death_told_before_the_admission_forbids_it(field: Any) -> None:
     (bed,) = await field.beds(await field.open())
     await field.dies("res_wang", field.ago(3))
@@ -362,7 +389,7 @@ async def test_whatever_happens_no_bed_and_nobody_has_a_day_twice(
         try:
             if act == "admit":
                 await field.admit(person, beds[which], day)
-            elif act == "die" and days == 0:
+            elif act == "die" and days % 6 == 0:
                 await field.dies(person, day)
             elif act == "merge":
                 await field.merges(person, f"res_{(who + 1) % 4}")

@@ -64,7 +64,11 @@ async def test_a_release_told_late_is_held_back_from_the_next_payment(office: An
         office.bed_occupied("adm_2", "bed_2", "2026-08-01"),
     )
     await office.pay("2026-09")
-    await office.tell(office.bed_released("adm_2", "bed_2", "2026-09-16"))
+    await office.tell(
+        office.bed_released("adm_2", "bed_2", "2026-09-21"),
+        # A death told later frees the bed from an earlier day.
+        office.bed_released("adm_2", "bed_2", "2026-09-16"),
+    )
     await office.pay("2026-10")
     first, second = office.events(told.InstitutionSubsidyPaid)
     assert (first.amount_fen, second.amount_fen) == (30000, 15000 - 7500)

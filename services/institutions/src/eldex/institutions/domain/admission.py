@@ -8,6 +8,8 @@ from datetime import date
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode
+from eldex.institutions.domain import events
+from eldex.institutions.domain.bed import Bed
 from eldex.institutions.domain.days import not_before
 from eldex.institutions.domain.events import BedClass, ReleaseCause
 
@@ -66,6 +68,30 @@ class Admission(Aggregate):
             raise AdmissionEnded(ended_on=self.ended_on)
         not_before(day, self.admitted_on, "入住之日", "the admission")
         self.ended_on, self.cause, self.note = day, cause, note
+
+    def cut_by_death(self, died_on: date, bed: Bed) -> bool:
+        """Have it end by a death told after its end: no bed day counts for the dead.
+
+        The bed is told free once more, from the earlier day; what was given since is untouched.
+        False if it ended by then.
+        """
+        day = max(died_on, self.admitted_on)
+        if self.ended_on is None or self.ended_on <= day:
+            return False
+        self.ended_on, self.cause = day, ReleaseCause.DEATH
+        self.record(
+            events.BedReleased(
+                institution_key=self.institution_key,
+                bed_key=self.bed_key,
+                admission_key=self.key,
+                resident_key=self.resident_key,
+                bed_class=bed.class_on(day),
+                released_on=day,
+                cause=ReleaseCause.DEATH,
+                region_code=self.region_code,
+            )
+        )
+        return True
 
     def carry_over(self, path: list[str]) -> None:
         """Stand for the record that survives a merge; `path` leads to it."""

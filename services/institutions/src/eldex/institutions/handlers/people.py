@@ -59,13 +59,17 @@ class People:
         self._stores.admissions.save(admission)
 
     async def release(self, person: Person, died_on: date) -> None:
-        """Free every bed of a person who died.
+        """Free every bed of a person who died, also of days before a discharge told meanwhile.
 
         An admission that was told to begin after the death ends on its first day: no day counts.
         """
         for key in person.admission_keys:
             admission = await self._stores.admissions.get(key)
             await self.end(admission, max(died_on, admission.admitted_on), ReleaseCause.DEATH)
+        for admission in await self._stores.admissions.of_resident(person.key):
+            bed = await self._stores.beds.get(admission.bed_key)
+            if admission.cut_by_death(died_on, bed):
+                self._stores.admissions.save(admission)
 
     async def rename(self, admission: Admission, was: str) -> None:
         """Have bed and people follow an admission to another record of the person."""
@@ -85,7 +89,7 @@ class People:
 async def release_on_death(resident_key: str, died_on: date, stores: Stores) -> None:
     """A resident died: every bed is free from that day on. Told again, nothing changes.
 
-    A corrected day counts for what is still open; a bed that was freed stays free from its day.
+    A corrected day counts if it is an earlier one; a bed that was freed stays free.
     """
     people = People(stores)
     for person in await people.records_of(resident_key):

@@ -116,7 +116,10 @@ class BedStay(Aggregate):
         self.released = sorted({*self.released, on})
 
     def periods(self) -> list[Period]:
-        """The days in the bed; a release of which the beginning is unknown ends nothing."""
+        """The days in the bed; a release of which the beginning is unknown ends nothing.
+
+        Of two releases the earlier counts: a death told after the discharge takes its days back.
+        """
         found: list[Period] = []
         for began_on in self.occupied:
             if found and (found[-1].ended_on is None or began_on < found[-1].ended_on):
