@@ -194,20 +194,6 @@ class Resident(Aggregate):
         """This record and all that were merged into it: whatever is entered under them is the person's."""
         return [self.key, *self.merged_keys]
 
-    @property
-    def contradictions(self) -> list[str]:
-        """What is told of days after the death: a notice came late, or one of the two is wrong."""
-        died_on = self.died_on
-        if died_on is None:
-            return []
-        late = [(f"residence {r.region_code}", "居住地", r.began_on) for r in self.residences]
-        late += [(f"assessment {h.assessment_key}", "能力评估", h.assessed_on) for h in self.levels]
-        return [
-            f"{what} of {day} lies after the death / {zh}（{day}）晚于死亡日期，请核实"
-            for what, zh, day in late
-            if day > died_on
-        ]
-
     def must_stand(self) -> None:
         """Raise `RecordMerged` for a record that no longer stands for the person."""
         if self.survivor_key:
@@ -238,10 +224,7 @@ class Resident(Aggregate):
         hukou_region_code: RegionCode | None,
         today: date,
     ) -> None:
-        """Live in another division from a day on (M002-65: what is due goes along).
-
-        A move in life may be told after the death: whose budget paid until then depends on it.
-        """
+        """Live in another division from a day on (M002-65: what is due goes along); may be told after the death."""
         not_future(moved_on, today)
         self.must_have_lived_on(moved_on)
         last = self.residences[-1]

@@ -20,6 +20,7 @@ from eldex.common.identifiers import (
     parse_document,
 )
 from eldex.common.rpc.call import Call
+from eldex.registry.domain.contradictions import contradictions
 from eldex.registry.domain.residents import Resident, VitalStatus
 from eldex.registry.handlers.deaths import CorrectDeath, RegisterDeath, RevokeDeath
 from eldex.registry.handlers.merges import MergeResidents, ReverseMerge
@@ -211,7 +212,7 @@ def resident(found: Resident, on: date, *, with_number: bool = False) -> residen
             )
             for each in found.residences
         ],
-        warnings=[*found.warnings, *found.contradictions],
+        warnings=[*found.warnings, *contradictions(found)],
         eligibility_classes=[CLASS_NUMBERS[each] for each in found.classes_on(on)],
         ability_level=level(held.level if held else None),
         assessment_key=held.assessment_key if held else "",
