@@ -266,6 +266,12 @@ class Office:
         assert done.cycle.state == payment_pb2.CYCLE_STATE_DONE
         return done.cycle
 
+    async def cited(self, key: str) -> dict[str, list[str]]:
+        """What the payments to a person or institution cite, by cycle."""
+        request = pb.ListDisbursementsRequest(payee_key=key, page_size=500)
+        found = (await self.door.list_disbursements(request, self.call())).disbursements
+        return {text_of(d.month)[:7]: list(d.documents) for d in found}
+
     async def entitlements(
         self, key: str, scheme: str = "old-age-allowance"
     ) -> list[entitlement_pb2.Entitlement]:

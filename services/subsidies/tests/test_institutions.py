@@ -40,6 +40,7 @@ async def test_a_home_open_for_a_year_is_paid_for_the_days_its_beds_were_occupie
     (paid,) = office.events(told.InstitutionSubsidyPaid)
     assert paid.occupied_bed_days == 31 + 3 + 2
     assert paid.amount_fen == 15000 + 15000 * 21 // 31 - 15000 * 16 // 31
+    assert await office.cited(office.home) == {"2026-10": ["示范参数（虚构） 运营补贴第一条"]}
 
 
 async def test_a_month_that_is_not_over_is_paid_with_the_next_cycle(office: Any) -> None:
@@ -199,6 +200,7 @@ async def test_a_construction_subsidy_is_granted_once_and_paid_once(office: Any)
     await office.pay("2026-12")
     (paid,) = office.events(told.InstitutionSubsidyPaid)
     assert paid.amount_fen == 40 * 500000
+    assert await office.cited(office.home) == {"2026-11": ["示范参数（虚构） 建设补贴第一条"]}
 
 
 async def test_a_one_off_subsidy_waits_while_the_home_is_blacklisted(office: Any) -> None:
@@ -312,3 +314,5 @@ async def test_a_carer_is_awarded_once_for_a_grade_as_the_draft_of_qinnan_says(
     await office.pay("2026-12")
     (paid,) = office.events(entitlement_events_pb2.DisbursementMade)
     assert (paid.amount_fen, paid.resident_key) == (fen, "res_zhao")
+    (cited,) = (await office.cited("res_zhao")).values()
+    assert cited == ["示范参数（虚构） 从业奖励第一条（参照钦南区征求意见稿）"]

@@ -63,6 +63,23 @@ async def test_a_new_amount_reaches_everybody_in_the_division_and_nobody_else(of
     assert (done.redecision.finished, done.redecision.decided) == (True, 5)
 
 
+async def test_every_payment_cites_the_documents_by_which_its_days_are_due(office: Any) -> None:
+    old, new = "示范参数（虚构） 通川区高龄津贴第一条", "通民发〔2026〕9号（虚构） 第二条"
+    await office.tell(office.registered("res_wang", "1941-03-08"))
+    await office.pay("2026-10")
+    await office.door.set_parameters(
+        change(office, office.tongchuan, "2026-11-16", 6000), office.call()
+    )
+    await office.pay("2026-11")
+    office.today("2026-12-20")
+    await office.pay("2026-12")
+    assert await office.cited("res_wang") == {
+        "2026-10": [old],
+        "2026-11": [old, new],
+        "2026-12": [new],
+    }
+
+
 async def test_a_street_may_stop_a_scheme_and_the_county_takes_over_when_its_rule_ends(
     office: Any,
 ) -> None:

@@ -187,6 +187,7 @@ class Disbursement(_message.Message):
     OFFSET_FEN_FIELD_NUMBER: _builtins.int
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     BED_DAYS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     disbursement_key: _builtins.str
     """Opaque key."""
     entitlement_key: _builtins.str
@@ -213,6 +214,10 @@ class Disbursement(_message.Message):
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisbursementLine]:
         """What it is for, month for month."""
 
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Document and clause of every rule by which it is paid (依据)."""
+
     def __init__(
         self,
         *,
@@ -227,10 +232,11 @@ class Disbursement(_message.Message):
         offset_fen: _builtins.int = ...,
         amount_fen: _builtins.int = ...,
         bed_days: _builtins.int = ...,
+        documents: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["month", b"month"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "bed_days", b"bed_days", "cycle_key", b"cycle_key", "disbursement_key", b"disbursement_key", "entitlement_key", b"entitlement_key", "lines", b"lines", "month", b"month", "offset_fen", b"offset_fen", "payee_key", b"payee_key", "region_code", b"region_code", "scheme_code", b"scheme_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "bed_days", b"bed_days", "cycle_key", b"cycle_key", "disbursement_key", b"disbursement_key", "documents", b"documents", "entitlement_key", b"entitlement_key", "lines", b"lines", "month", b"month", "offset_fen", b"offset_fen", "payee_key", b"payee_key", "region_code", b"region_code", "scheme_code", b"scheme_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,8 @@ class Stretch:
     """Where the person lives, down to the village if it is known."""
     reference: str = ""
     """The parameters that apply: division and first day."""
+    document: str = ""
+    """Where they are written: document and clause."""
     grade: str = ""
 
     @property
@@ -79,6 +81,7 @@ class Entitlement(Aggregate):
     """By month: what the person had already under records merged into this one."""
     one_off_fen: int = 0
     one_off_month: str = ""
+    one_off_document: str = ""
     offset_recoveries: bool = False
     revised: bool = False
     """Something changed since a cycle looked at all the months that were ever paid."""
@@ -196,6 +199,13 @@ class Entitlement(Aggregate):
                 total += fen_of_days(stretch.monthly_fen, days.began_on, days.ended_on)
         return total
 
+    def documents(self, months: Iterable[str]) -> list[str]:
+        """By which documents the days of some months are due: every payment cites them (M000-28)."""
+        found = {self.one_off_document} if self.one_off_month in months else set()
+        for month in map(period_of, months):
+            found |= {s.document for s, days in self.paid_stretches() if days.overlaps(month)}
+        return sorted(found - {""})
+
     def unpaid_fen(self, month_name: str) -> int:
         """What is due for a month and was not paid under any record of the person."""
         had = self.settled_fen.get(month_name, 0) + self.credited_fen.get(month_name, 0)
@@ -220,9 +230,12 @@ class Entitlement(Aggregate):
 
     # --- one-off ---------------------------------------------------------------------------------
 
-    def award(self, amount_fen: int, granted_on: date, reasons: Sequence[str]) -> None:
+    def award(
+        self, amount_fen: int, granted_on: date, document: str, reasons: Sequence[str]
+    ) -> None:
         """Owe an amount once, in the month of the day."""
         self.one_off_fen, self.one_off_month = amount_fen, name_of(granted_on)
+        self.one_off_document = document
         self.status, self.reasons = Status.ACTIVE, list(reasons)
         self.record(
             EntitlementGranted(
@@ -281,6 +294,7 @@ def _raw(decision: Decision, division: RegionCode) -> Iterable[Stretch]:
                 verdict.monthly_fen,
                 region_code=region,
                 reference=found.reference,
+                document=str(found.version.source),
                 grade=verdict.grade.code,
             )
 
@@ -307,6 +321,7 @@ def _but_day(stretch: Stretch) -> tuple[object, ...]:
         stretch.monthly_fen,
         stretch.region_code,
         stretch.reference,
+        stretch.document,
         stretch.grade,
     )
 
@@ -330,6 +345,8 @@ class Disbursement(Aggregate):
     offset_fen: int = 0
     """Held back against what was overpaid (抵扣)."""
     bed_days: int = 0
+    documents: list[str] = field(default_factory=list)
+    """Document and clause of every rule by which it is paid."""
 
     @property
     def gross_fen(self) -> int:

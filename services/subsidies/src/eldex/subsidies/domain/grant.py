@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -31,6 +31,8 @@ class GrantStretch:
     status: Status
     cause: Cause | None = None
     reference: str = ""
+    document: str = ""
+    """Where the parameters are written: document and clause."""
     bed_fen: dict[str, int] = field(default_factory=dict)
     """By bed class: what a bed occupied for a whole month is worth."""
 
@@ -52,6 +54,7 @@ class InstitutionGrant(Aggregate):
     settled_bed_days: dict[str, int] = field(default_factory=dict)
     one_off_fen: int = 0
     one_off_month: str = ""
+    one_off_document: str = ""
     recount_months: int = 0
     evidence: str = ""
     reasons: list[str] = field(default_factory=list)
@@ -96,9 +99,12 @@ class InstitutionGrant(Aggregate):
         else:
             self.record(InstitutionSubsidyResumed(**self._common(), resumed_on=day))
 
-    def award(self, amount_fen: int, granted_on: date, evidence: str, reasons: list[str]) -> None:
+    def award(
+        self, amount_fen: int, granted_on: date, document: str, evidence: str, reasons: list[str]
+    ) -> None:
         """Owe an amount once (M001-48)."""
         self.one_off_fen, self.one_off_month = amount_fen, name_of(granted_on)
+        self.one_off_document = document
         self.status, self.evidence, self.reasons = Status.ACTIVE, evidence, reasons
         self.record(InstitutionSubsidyGranted(**self._common(), began_on=granted_on))
 
@@ -119,6 +125,13 @@ class InstitutionGrant(Aggregate):
                     fen += fen_of_days(monthly, both.began_on, both.ended_on)
                     bed_days += both.days()
         return fen, bed_days
+
+    def documents(self, months: Iterable[str]) -> list[str]:
+        """By which documents some months are due: every payment cites them (M000-28)."""
+        found = {self.one_off_document} if self.one_off_month in months else set()
+        for month in map(period_of, months):
+            found |= {s.document for s, days in self._paid() if days.overlaps(month)}
+        return sorted(found - {""})
 
     def settle(self, disbursement: Disbursement, bed_days: dict[str, int]) -> None:
         """Take over a payment, with the bed days now settled by month."""
@@ -170,6 +183,7 @@ def _joined(verdicts: Iterable[InstitutionVerdict], granted: bool) -> list[Grant
                 verdict.began_on,
                 Status.ACTIVE,
                 reference=verdict.applicable.reference,
+                document=str(verdict.applicable.version.source),
                 bed_fen=verdict.rule.bed_fen,
             )
         else:
@@ -181,8 +195,7 @@ def _joined(verdicts: Iterable[InstitutionVerdict], granted: bool) -> list[Grant
             continue
         if last is not None:
             same_rest = stretch.status is last.status and stretch.status is not Status.ACTIVE
-            same = (stretch.status, stretch.reference) == (last.status, last.reference)
-            if same_rest or (same and stretch.bed_fen == last.bed_fen):
+            if same_rest or replace(stretch, began_on=last.began_on) == last:
                 continue
         joined.append(stretch)
     return joined

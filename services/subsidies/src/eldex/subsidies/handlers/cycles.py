@@ -83,6 +83,7 @@ async def pay_entitlement(cycle: Cycle, key: str, stores: Stores, now: datetime)
             cycle_key=cycle.key,
             month=cycle.month,
             lines_fen=lines,
+            documents=entitlement.documents(lines),
         )
         if entitlement.offset_recoveries:
             await _offset(disbursement, entitlement, stores, day_of(now))
@@ -135,6 +136,7 @@ async def pay_grant(cycle: Cycle, key: str, stores: Stores, now: datetime) -> No
         month=cycle.month,
         lines_fen=lines,
         bed_days=max(0, sum(bed_days.values()) - settled),
+        documents=grant.documents(lines),
     )
     grant.settle(disbursement, bed_days)
     stores.disbursements.save(disbursement)

@@ -156,6 +156,6 @@ async def grant_carer_award(command: GrantCarerAward, stores: Stores, now: datet
     grade = command.grade.value
     held = f"取得{grade}证书 | holds the {grade} certificate [{where}]"
     worked = f"在本地养老护理岗位连续从业满{years}年 | {years} years in a care post here [{where}]"
-    entitlement.award(amount_fen, today, [held, worked])
+    entitlement.award(amount_fen, today, str(where), [held, worked])
     stores.entitlements.save(entitlement)
     return entitlement

@@ -219,7 +219,8 @@ async def grant_institution_subsidy(
         payer=payer(region),
     )
     reasons = lines(home, await _conduct_of(home, stores), found, today)
-    grant.award(rule.fixed_fen + rule.unit_fen * command.units, today, command.evidence, reasons)
+    amount_fen = rule.fixed_fen + rule.unit_fen * command.units
+    grant.award(amount_fen, today, str(found.version.source), command.evidence, reasons)
     stores.grants.save(grant)
     return grant
 

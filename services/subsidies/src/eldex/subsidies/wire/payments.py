@@ -48,6 +48,7 @@ def disbursement(found: Disbursement) -> pb.Disbursement:
         offset_fen=found.offset_fen,
         amount_fen=found.amount_fen,
         bed_days=found.bed_days,
+        documents=found.documents,
     )
 
 
