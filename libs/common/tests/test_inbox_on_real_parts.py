@@ -13,7 +13,7 @@ from eldex.common.inbox import Inbox
 from eldex.common.kafka import Consumer, Producer, Record
 from eldex.common.mongo import connect
 from eldex.common.outbox import Relay, record_of
-from eldex.common.store import DEAD_LETTERS, OUTBOX, UnitOfWork, collections_of
+from eldex.common.store import DEAD_LETTERS, UnitOfWork, collections_of
 from eldex.common.testing.homes import Homes, death, fresh, home_of, move_out, opening, publish
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
@@ -143,8 +143,8 @@ async def test_a_poison_message_goes_to_the_dead_letters_and_the_partition_goes_
     await department.end()
 
     # The effects' own events are not for this relay: what is left is the dead letters'.
-    outbox = [e["_id"] for e in await backend.query(OUTBOX, {})]
-    await backend.remove(OUTBOX, [key for key in outbox if not key.startswith("dead/")])
+    bundles = await backend.outgoing(0)
+    await backend.delivered([b for b in bundles if not b.entries[0]["_id"].startswith("dead/")])
     await Relay(backend, producer, "institutions-0", system_clock).drain()
     arrived: asyncio.Queue[Record] = asyncio.Queue()
     reader = Consumer(kafka.bootstrap, f"{unique}-dead", [f"{name}-dead-letters"], arrived.put)

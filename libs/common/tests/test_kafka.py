@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from eldex.common import kafka as kafka_module
 from eldex.common.errors import InvalidRequest, Unavailable, Violation
 from eldex.common.kafka import Consumer, Producer, Record, TopicPlan, create_topics
+from eldex.common.kafka import consumer as consumer_module
+from eldex.common.kafka import topics as topics_module
 from eldex.local.kafka import Kafka
 from eldex.local.ports import HOST, reserve
 
@@ -268,7 +269,7 @@ async def test_more_than_fits_the_memory_waits_at_the_broker_and_is_applied_in_t
         assert not partition.paused
 
 
-async def _paused(consumer: Consumer) -> list[kafka_module._Partition]:
+async def _paused(consumer: Consumer) -> list[consumer_module._Partition]:
     async with asyncio.timeout(20):
         while not (found := [p for p in consumer._partitions.values() if p.paused]):
             await asyncio.sleep(0.01)
@@ -314,6 +315,6 @@ async def test_two_who_make_the_same_topics_at_once_do_not_trouble_each_other(
 
 
 async def test_a_broker_that_is_not_there_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_module, "_ANSWER_SECONDS", 1)
+    monkeypatch.setattr(topics_module, "_ANSWER_SECONDS", 1)
     with pytest.raises(Unavailable, match="Kafka is not available"):
         await create_topics(f"{HOST}:{reserve()}", [TopicPlan("residents", 1, 3600)])

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from google.type.date_pb2 import Date
@@ -22,7 +21,16 @@ from eldex.common.identifiers import is_key
 from eldex.common.kafka import Consumer, Producer, Record
 from eldex.common.mongo import MongoBackend, connect
 from eldex.common.outbox import Relay, UnknownEvent, publisher, record_of
-from eldex.common.store import LEASES, OUTBOX, Backend, ChangeSet, Document, GroupCommit, Write
+from eldex.common.store import (
+    LEASES,
+    OUTBOX,
+    Backend,
+    Bundle,
+    ChangeSet,
+    Document,
+    GroupCommit,
+    Write,
+)
 from eldex.common.testing.homes import death
 from eldex.common.testing.memory import MemoryBackend
 from eldex.local.kafka import Kafka
@@ -149,7 +157,7 @@ class Replica:
 async def empty(backend: Backend) -> None:
     """Wait until the outbox is empty; nothing tells of it but the outbox."""
     async with asyncio.timeout(30):
-        while await backend.count(OUTBOX, {}):
+        while (await backend.backlog()).events:
             await asyncio.sleep(0.01)
 
 
@@ -193,8 +201,8 @@ async def test_events_of_one_act_leave_in_the_order_in_which_they_happened(
 class DiesBeforeMarking(MongoBackend):
     """The process ends between publishing and removing from the outbox."""
 
-    async def remove(self, collection: str, keys: Sequence[Any]) -> None:
-        raise SystemExit(f"died with {len(keys)} of {collection} published")
+    async def delivered(self, bundles: Sequence[Bundle]) -> None:
+        raise SystemExit(f"died with {len(bundles)} bundles published")
 
 
 async def test_what_was_published_and_not_marked_is_published_again_under_the_same_id(
@@ -207,7 +215,7 @@ async def test_what_was_published_and_not_marked_is_published_again_under_the_sa
     with pytest.raises(SystemExit):
         await relay._round()
     producer.close()
-    assert await backend.count(OUTBOX, {}) == 5
+    assert (await backend.backlog()).events == 5
 
     risen = Replica(backend, kafka, "registry-0")
     records = await all_of.until(10)
@@ -248,7 +256,7 @@ async def test_what_is_committed_while_the_broker_is_away_is_published_when_it_i
     await kafka.kill()
     await backend.commit([entered(*(death(all_of.name, "res_1") for _ in range(20)))])
     replica.relay.wake()
-    assert await backend.count(OUTBOX, {}) == 20
+    assert (await backend.backlog()).events == 20
     await kafka.start()
     records = await all_of.until(20)
     await empty(backend)
@@ -262,7 +270,7 @@ async def test_a_process_that_ends_publishes_what_is_left(
     await backend.commit([entered(*(death(all_of.name, "res_1") for _ in range(3)))])
     producer = Producer(kafka.bootstrap, "registry-0")
     await Relay(backend, producer, "registry-0", system_clock).drain()
-    assert await backend.count(OUTBOX, {}) == 0
+    assert (await backend.backlog()).events == 0
     assert len(await all_of.until(3)) == 3
     producer.close()
 

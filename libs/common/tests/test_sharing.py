@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from eldex.common.errors import AlreadyExists, Unavailable
 from eldex.common.mongo import connect
 from eldex.common.store import (
-    OUTBOX,
     Backend,
     ChangeSet,
     GroupCommit,
@@ -25,7 +24,7 @@ from eldex.common.store import (
     Write,
     collections_of,
 )
-from eldex.common.testing.harness import FrozenClock
+from eldex.common.testing.harness import FrozenClock, waiting_events
 from eldex.common.testing.homes import (
     Homes,
     Watched,
@@ -169,7 +168,7 @@ async def test_a_read_is_never_older_than_the_moment_it_was_asked_for(
     await work.write(fresh(), opening("h1", beds=5))
     backend.gate.clear()
     early = asyncio.create_task(home_of(work, "h1"))
-    await until(lambda: backend.fetches[-1] == ("homes._id", ["h1"]))
+    await until(lambda: backend.fetches[-1:] == [("homes._id", ["h1"])])
     # The answer to `early` is on its way when a guest moves in; who asks now must see the guest.
     await MemoryBackend.commit(
         backend,
@@ -267,7 +266,7 @@ async def assert_serialised(backend: Backend, choices: Sequence[int]) -> None:
         assert len(document["guests"]) == len(expected)
         assert set(document["guests"]) == expected
         assert document["version"] == 1 + len(expected)
-        events = [e for e in await backend.query(OUTBOX, {}) if e["_id"].startswith(f"h{home}/")]
+        events = [e for e in await waiting_events(backend) if e["_id"].startswith(f"h{home}/")]
         # Events of one home are in the outbox in the order in which its state changed.
         assert [e["guest"] for e in events] == document["guests"]
         assert [e["sequence"] for e in events] == list(range(2, 2 + len(expected)))

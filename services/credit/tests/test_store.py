@@ -13,8 +13,8 @@ from eldex.api.topics import load_topics
 from eldex.common.errors import AlreadyExists
 from eldex.common.mongo import connect
 from eldex.common.outbox import publisher
-from eldex.common.store import OUTBOX, UnitOfWork, collections_of
-from eldex.common.testing.harness import CITY
+from eldex.common.store import UnitOfWork, collections_of
+from eldex.common.testing.harness import CITY, waiting_events
 from eldex.credit import store
 from eldex.credit.main import settle_due_listings
 from eldex.credit.wire import events
@@ -49,7 +49,7 @@ async def test_a_listing_lives_its_life_in_mongodb(
         read = pb.GetListingRequest(listing_key=listing.listing_key)
         over = (await city.door.get_listing(read, city.call())).listing
         assert over.state == words.LISTING_STATE_EXPIRED
-        told = [entry["type"].rsplit(".", 1)[-1] for entry in await backend.query(OUTBOX, {})]
+        told = [entry["type"].rsplit(".", 1)[-1] for entry in await waiting_events(backend)]
         assert sorted(told) == [
             "JointPunishmentLifted",
             "JointPunishmentOrdered",

@@ -311,4 +311,4 @@ async def test_a_death_and_a_move_load_exactly_one_document(counter: Any) -> Non
             resident_key=key, died_on=counter.day("2026-11-01"), evidence="证明"
         )
     )
-    assert loaded == [("marks", 0), ("residents", 1)] * 2
+    assert loaded == [("residents", 1)] * 2

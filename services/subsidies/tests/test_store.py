@@ -10,8 +10,8 @@ from eldex.api.subsidies.v1 import subsidies_service_pb2 as calls
 from eldex.api.topics import load_topics
 from eldex.common.mongo import connect
 from eldex.common.outbox import publisher
-from eldex.common.store import DEAD_LETTERS, OUTBOX, UnitOfWork, collections_of
-from eldex.common.testing.harness import CITY
+from eldex.common.store import DEAD_LETTERS, UnitOfWork, collections_of
+from eldex.common.testing.harness import CITY, waiting_events
 from eldex.local.mongod import Mongod
 from eldex.subsidies.store.collections import REPOSITORIES, stores_with
 from eldex.subsidies.wire.events import event
@@ -62,7 +62,7 @@ async def test_a_city_is_decided_paid_and_claimed_back_in_mongodb(
         (grant,) = (await office.door.list_institution_grants(question, office.call())).grants
         assert [(m.settled_fen, m.bed_days) for m in grant.months] == [(15000 * 10 // 31, 10)]
 
-        told = [entry["type"].rsplit(".", 1)[-1] for entry in await backend.query(OUTBOX, {})]
+        told = [entry["type"].rsplit(".", 1)[-1] for entry in await waiting_events(backend)]
         assert told.count("EntitlementGranted") == 2 * PEOPLE
         assert told.count("InstitutionSubsidyPaid") == 1
         assert await backend.count(DEAD_LETTERS, {}) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
@@ -31,8 +32,14 @@ def optional_day(value: Date, field: str) -> date | None:
 
 
 def proto_day(value: date | None) -> Date | None:
-    """A day for a reply or an event; None stays None."""
-    return Date(year=value.year, month=value.month, day=value.day) if value else None
+    """A day for a reply or an event; None stays None. Shared, so for use as a field's value only."""
+    return _proto_day(value) if value else None
+
+
+@lru_cache(maxsize=50_000)
+def _proto_day(value: date) -> Date:
+    # The same days come again and again; a message that takes one as a field copies it.
+    return Date(year=value.year, month=value.month, day=value.day)
 
 
 def instant(value: Timestamp) -> datetime:

@@ -105,7 +105,6 @@ class Inbox(Generic[S]):
         """
         kind = record.headers.get("ce_type", "")
         if kind and kind not in self._handlers:
-            metrics.consumed.labels(record.topic, "skipped").inc()
             return
         attributes: dict[str, str | int] = {
             "messaging.system": "kafka",

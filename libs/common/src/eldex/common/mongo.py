@@ -31,7 +31,21 @@ from pymongo.write_concern import WriteConcern
 
 from eldex.common import steps
 from eldex.common.errors import CannotStart, Unavailable
-from eldex.common.store import LEASES, ChangeSet, Document, Index, Lost, Outcome, Taken, Write
+from eldex.common.identifiers import new_key
+from eldex.common.store import (
+    LEASES,
+    MARKS,
+    OUTBOX,
+    Backlog,
+    Bundle,
+    ChangeSet,
+    Document,
+    Index,
+    Lost,
+    Outcome,
+    Taken,
+    Write,
+)
 
 Driver = Literal["pymongo", "motor"]
 
@@ -121,8 +135,30 @@ class MongoBackend:
         counted: int = await patiently(lambda: self.database[collection].count_documents(where))
         return counted
 
-    async def remove(self, collection: str, keys: Sequence[Any]) -> None:
-        await patiently(lambda: self.database[collection].delete_many({"_id": {"$in": list(keys)}}))
+    async def outgoing(self, limit: int) -> list[Bundle]:
+        found = await self.query(OUTBOX, {}, limit=limit)
+        return [Bundle(document["_id"], document["events"]) for document in found]
+
+    async def delivered(self, bundles: Sequence[Bundle]) -> None:
+        keys = [bundle.key for bundle in bundles]
+        await patiently(lambda: self.database[OUTBOX].delete_many({"_id": {"$in": keys}}))
+
+    async def backlog(self) -> Backlog:
+        counting = {
+            "_id": None,
+            "events": {"$sum": {"$size": "$events"}},
+            "oldest_at": {"$min": {"$first": "$events.timestamp"}},
+        }
+
+        async def run() -> list[Document]:
+            cursor: Any = self.database[OUTBOX].aggregate([{"$group": counting}])
+            counted: list[Document] = await (
+                cursor if self._driver == "motor" else await cursor
+            ).to_list(None)
+            return counted
+
+        found = await patiently(run)
+        return Backlog(found[0]["events"], found[0]["oldest_at"]) if found else Backlog(0, None)
 
     async def lease(self, name: str, owner: str, seconds: float) -> bool:
         mine_or_over = {
@@ -187,9 +223,13 @@ class MongoBackend:
     async def _transact(self, part: Sequence[tuple[int, ChangeSet]]) -> dict[int, Outcome]:
         """Try the whole part in one transaction; those that made it impossible, or none."""
         by_collection: dict[str, list[tuple[int, Write]]] = defaultdict(list)
+        told: list[Document] = []
         for i, changes in part:
             for write in changes.writes:
-                by_collection[write.collection].append((i, write))
+                if write.collection == OUTBOX:
+                    told.append(write.document)
+                else:
+                    by_collection[write.collection].append((i, write))
         async with await self._session() as session:  # the drivers differ in what must be awaited
             starting = session.start_transaction(
                 read_concern=ReadConcern("snapshot"), write_concern=_DURABLE
@@ -199,7 +239,9 @@ class MongoBackend:
                     failed = await self._write(name, writes, session)
                     if failed:
                         await session.abort_transaction()
-                        return failed
+                        return failed if name != MARKS else await self._marked(writes)
+                if told:
+                    await self.database[OUTBOX].insert_many(bundled(told), session=session)
                 # Leaving the block commits; an unknown result is told by a label (patiently).
         return {}
 
@@ -231,6 +273,14 @@ class MongoBackend:
             return {}
         return await self._stale(name, writes)
 
+    async def _marked(self, writes: Sequence[tuple[int, Write]]) -> dict[int, Outcome]:
+        """Those whose mark is known: when events come again, all of a batch may be, so ask at once."""
+        keys = [write.document["_id"] for _, write in writes]
+        known = {document["_id"] for document in await self.fetch(MARKS, "_id", keys)}
+        taken = {i: Taken(MARKS, "_id") for i, w in writes if w.document["_id"] in known}
+        # Nobody's is known any more: the writer we met has not committed. All decide again.
+        return dict(taken) or {i: Lost() for i, _ in writes}
+
     async def _stale(self, name: str, writes: Sequence[tuple[int, Write]]) -> dict[int, Outcome]:
         guarded = [(i, w) for i, w in writes if w.replaces is not None]
         keys = [w.document["_id"] for _, w in guarded]
@@ -239,6 +289,28 @@ class MongoBackend:
         lost = {i: Lost() for i, w in guarded if versions.get(w.document["_id"]) != w.replaces}
         # Nobody is stale any more: the writer we met has not committed yet. All decide again.
         return dict(lost) or {i: Lost() for i, _ in guarded}
+
+
+_BUNDLE_BYTES = 8 * 1024 * 1024
+"""Well below what a document may have (16 MiB)."""
+
+
+def bundled(entries: Sequence[Document]) -> list[Document]:
+    """The documents in which outbox entries are kept: one, but for its greatest size."""
+    bundles: list[Document] = []
+    size = _BUNDLE_BYTES
+    for entry in entries:
+        entry_bytes = len(entry.get("payload", b"")) + _ENTRY_BYTES
+        if size + entry_bytes > _BUNDLE_BYTES:
+            bundles.append({"_id": new_key("out"), "events": []})
+            size = 0
+        bundles[-1]["events"].append(entry)
+        size += entry_bytes
+    return bundles
+
+
+_ENTRY_BYTES = 2 * 1024
+"""More than the attributes of an event take, beside its payload."""
 
 
 async def patiently(run: Any, seconds: float = 20.0) -> Any:

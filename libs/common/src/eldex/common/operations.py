@@ -10,7 +10,7 @@ from eldex.common.dates import proto_instant
 from eldex.common.inbox import Inbox
 from eldex.common.kafka import Consumer
 from eldex.common.rpc.call import Call
-from eldex.common.store import DEAD_LETTERS, OUTBOX, Backend, Document
+from eldex.common.store import DEAD_LETTERS, Backend, Document
 
 
 class OperationsService:
@@ -24,12 +24,12 @@ class OperationsService:
 
     async def get_flows(self, request: pb.GetFlowsRequest, call: Call) -> pb.GetFlowsResponse:
         """How far each subscription has come, and what waits in the outbox."""
-        oldest = await self._backend.query(OUTBOX, {}, limit=1)
-        age = (call.at - oldest[0]["timestamp"]).total_seconds() if oldest else 0.0
+        waiting = await self._backend.backlog()
+        age = (call.at - waiting.oldest_at).total_seconds() if waiting.oldest_at else 0.0
         flows = self._consumer.flows() if self._consumer else []
         response = pb.GetFlowsResponse(
             service=self._service,
-            outbox_events=await self._backend.count(OUTBOX, {}),
+            outbox_events=waiting.events,
             outbox_age_seconds=max(0.0, age),
             dead_letters=await self._backend.count(DEAD_LETTERS, {"state": "waiting"}),
             flows=[

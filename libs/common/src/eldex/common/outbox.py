@@ -2,13 +2,14 @@
 
 The outbox collection is the queue: an event is in it from the commit of its act until the broker
 has it. A crash between publishing and removing publishes again; consumers know the event's id.
-Field names are those of Debezium's outbox router, so that Debezium can take over at scale.
-Decision record: `docs/decisions/` on the outbox.
+The events of one transaction lie in one document (`Bundle`); the fields of an entry are named as
+Debezium's outbox router names them. Decision records: `docs/decisions/` on the outbox.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -23,9 +24,10 @@ from eldex.common.errors import Unavailable
 from eldex.common.identifiers import new_key
 from eldex.common.kafka import Producer, Record
 from eldex.common.logs import logger
-from eldex.common.store import OUTBOX, Backend, Document, Publisher
+from eldex.common.store import Backend, Document, Publisher
 
-_MOST_AT_ONCE = 2_000
+_MOST_AT_ONCE = 64
+"""Bundles; one holds what one transaction committed, up to some hundred events."""
 _LEASE_SECONDS = 6.0
 
 
@@ -43,6 +45,7 @@ def publisher(
     """
     by_type = {name: topic for topic in topics.values() for name in topic.events}
     source = f"//{city}/{service}"
+    region_fields: dict[str, list[str]] = {}
 
     def publish(event: object, version: int, now: datetime) -> Document:
         message = to_message(event)
@@ -50,9 +53,11 @@ def publisher(
         topic = by_type.get(descriptor.full_name)
         if topic is None or topic.producer != service:
             raise UnknownEvent(f"no topic of {service} carries {descriptor.full_name}")
-        regions = {
-            getattr(message, f.name) for f in descriptor.fields if f.name.endswith("region_code")
-        }
+        places = region_fields.get(descriptor.full_name)
+        if places is None:
+            names = [f.name for f in descriptor.fields if f.name.endswith("region_code")]
+            places = region_fields[descriptor.full_name] = names
+        regions = {getattr(message, name) for name in places}
         return {
             "_id": new_key("evt"),
             "aggregatetype": topic.name,
@@ -99,6 +104,7 @@ class Relay:
         self._clock = clock
         self._wake = asyncio.Event()
         self._leased_until = 0.0
+        self._renewing: asyncio.Task[bool] | None = None
         self._stopping = False
 
     def wake(self) -> None:
@@ -133,26 +139,38 @@ class Relay:
             pass
 
     async def _holds_lease(self) -> bool:
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._leased_until - _LEASE_SECONDS / 2:
+        """Whether this replica publishes; the lease is renewed beside the publishing, in good time."""
+        now = asyncio.get_running_loop().time()
+        if now < self._leased_until - _LEASE_SECONDS / 2:
             return True
-        asked_at = loop.time()
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._lease())
+        if now >= self._leased_until - _LEASE_SECONDS / 4:
+            await asyncio.wait([self._renewing])
+        if not self._renewing.done():
+            return True
+        renewing, self._renewing = self._renewing, None
+        return renewing.result()
+
+    async def _lease(self) -> bool:
+        asked_at = asyncio.get_running_loop().time()
         if await self._backend.lease("relay", self._instance, _LEASE_SECONDS):
             self._leased_until = asked_at + _LEASE_SECONDS
             return True
         return False
 
     async def _round(self) -> bool:
-        entries = await self._backend.query(OUTBOX, {}, limit=_MOST_AT_ONCE)
+        bundles = await self._backend.outgoing(_MOST_AT_ONCE)
+        entries = [entry for bundle in bundles for entry in bundle.entries]
         self._observe(entries)
         if not entries:
             return False
         steps.reached("between-commit-and-publish")
         await self._producer.publish([self._traced(entry) for entry in entries])
         steps.reached("between-publish-and-mark")
-        await self._backend.remove(OUTBOX, [entry["_id"] for entry in entries])
-        for entry in entries:
-            metrics.published.labels(entry["aggregatetype"]).inc()
+        await self._backend.delivered(bundles)
+        for topic, count in Counter(entry["aggregatetype"] for entry in entries).items():
+            metrics.published.labels(topic).inc(count)
         return True
 
     def _traced(self, entry: Document) -> Record:

@@ -8,27 +8,23 @@ request's content.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from types import TracebackType
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-)
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("eldex")
+_current: ContextVar[str] = ContextVar("traceparent", default="")
 _NOT_SAMPLED = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00")
 """A valid `traceparent` whose trace is not kept (W3C Trace Context, version 00)."""
 
@@ -54,38 +50,57 @@ def configure(
     return provider
 
 
-@contextmanager
-def span(
-    name: str,
-    kind: SpanKind,
-    parent: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str | int | float | bool] | None = None,
-) -> Iterator[Span]:
-    """A span around a call or an event; `parent` is a carrier with `traceparent`, if any."""
-    given = parent.get("traceparent", "") if parent else ""
-    if _NOT_SAMPLED.fullmatch(given):
-        # Nobody keeps this trace, which is so for most: its ids go on, and that is all.
-        unkept = NonRecordingSpan(_context_of(given))
-        token = context.attach(trace.set_span_in_context(unkept))
-        try:
-            yield unkept
-        finally:
-            context.detach(token)
-        return
-    remote = _propagator.extract(parent) if parent and given else None
-    with _tracer.start_as_current_span(
-        name,
-        context=remote,
-        kind=kind,
-        attributes=attributes,
-        record_exception=False,  # an exception's text may quote the request
-        set_status_on_exception=False,
-    ) as current:
-        try:
-            yield current
-        except BaseException as error:
-            failed(current, type(error).__name__)
-            raise
+class span:  # noqa: N801 - reads as what it is: `with telemetry.span(...)`
+    """A span around a call or an event; `parent` is a carrier with `traceparent`, if any.
+
+    Most traces are not kept. Then no span is made: the ids go on as they came, and that is all.
+    """
+
+    __slots__ = ("_arguments", "_before", "_given", "_kept")
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: Mapping[str, str] | None = None,
+        attributes: Mapping[str, str | int | float | bool] | None = None,
+    ) -> None:
+        self._arguments = (name, kind, attributes)
+        self._given = parent.get("traceparent", "") if parent else ""
+        self._kept: AbstractContextManager[Span] | None = None
+
+    def __enter__(self) -> Span:
+        """Begin; the current span is told by `traceparent()`."""
+        given = self._given or _current.get()
+        if given[-3:] == "-00" and _NOT_SAMPLED.fullmatch(given):
+            self._before = _current.set(given)
+            return INVALID_SPAN
+        name, kind, attributes = self._arguments
+        remote = _propagator.extract({"traceparent": self._given}) if self._given else None
+        self._kept = _tracer.start_as_current_span(
+            name,
+            context=remote,
+            kind=kind,
+            attributes=attributes,
+            record_exception=False,  # an exception's text may quote the request
+            set_status_on_exception=False,
+        )
+        begun = self._kept.__enter__()
+        self._before = _current.set(_traceparent_of(begun))
+        return begun
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace_back: TracebackType | None,
+    ) -> None:
+        """End; an error marks the span, by its kind alone."""
+        _current.reset(self._before)
+        if self._kept is not None:
+            if kind is not None:
+                failed(trace.get_current_span(), kind.__name__)
+            self._kept.__exit__(kind, error, trace_back)
 
 
 def is_sampled(parent: str) -> bool:
@@ -103,20 +118,23 @@ def failed(current: Span, reason: str) -> None:
     current.set_status(Status(StatusCode.ERROR, reason))
 
 
-def _context_of(given: str) -> SpanContext:
-    _, trace_id, span_id, _ = given.split("-")
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True)
-
-
 def traceparent() -> str:
     """The current span as a W3C `traceparent`; empty outside of any."""
-    found = trace.get_current_span().get_span_context()
-    if not found.is_valid:
-        return ""
-    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+    return _current.get()
 
 
 def trace_id() -> str:
     """The current trace's id in hex; empty outside of any."""
-    found = trace.get_current_span().get_span_context()
-    return f"{found.trace_id:032x}" if found.is_valid else ""
+    return _current.get()[3:35]
+
+
+def span_id() -> str:
+    """The current span's id in hex; empty outside of any."""
+    return _current.get()[36:52]
+
+
+def _traceparent_of(begun: Span) -> str:
+    found = begun.get_span_context()
+    if not found.is_valid:
+        return ""
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cattrs import BaseValidationError, Converter, transform_error
 
-from eldex.common.identifiers import DocumentKind, PersonDocument, RegionCode, parse_document
+from eldex.common.identifiers import DocumentKind, PersonDocument, RegionCode, restored_document
 from eldex.common.sealing import Sealer
 from eldex.common.store import Document, Index, Repository, Session, converter
 from eldex.registry.domain.assessments import Assessment
@@ -166,7 +166,7 @@ def use_sealer(sealer: Sealer) -> None:
 
     def unseal(stored: Document, _: Any) -> PersonDocument:
         kind, _, number = sealer.open(bytes(stored["sealed"])).partition(":")
-        return parse_document(DocumentKind(kind), number, on=date.max)
+        return restored_document(DocumentKind(kind), number)
 
     converter.register_unstructure_hook_func(lambda kind: kind == PersonDocument, seal)
     converter.register_structure_hook_func(lambda kind: kind == PersonDocument, unseal)

@@ -15,6 +15,7 @@ from eldex.common.identifiers.documents import (
     TravelPermitHkMo,
     TravelPermitTw,
     parse_document,
+    restored_document,
 )
 from eldex.common.identifiers.keys import is_key, new_key
 from eldex.common.identifiers.region_code import InvalidRegionCode, RegionCode, RegionLevel
@@ -55,4 +56,5 @@ __all__ = [
     "masked",
     "new_key",
     "parse_document",
+    "restored_document",
 ]

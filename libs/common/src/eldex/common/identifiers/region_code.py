@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from functools import lru_cache
 
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers._text import is_digits, normalised
@@ -59,9 +59,9 @@ class RegionCode:
             raise InvalidRegionCode(self.value)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> RegionCode:
         """Read a code of 2, 4, 6, 9 or 12 digits, zero-padded or not."""
-        return cls(_canonical(normalised(text)))
+        return _parsed(text)
 
     @property
     def level(self) -> RegionLevel:
@@ -76,12 +76,7 @@ class RegionCode:
 
     def ancestors(self) -> tuple[RegionCode, ...]:
         """The divisions above, nearest first: the order in which a rule is looked up."""
-        above = []
-        code = self.parent()
-        while code is not None:
-            above.append(code)
-            code = code.parent()
-        return tuple(above)
+        return _ancestors(self)
 
     def lineage(self) -> tuple[RegionCode, ...]:
         """The division itself, then its ancestors, nearest first."""
@@ -101,6 +96,21 @@ class RegionCode:
 
     def __str__(self) -> str:
         return self.value
+
+
+@lru_cache(maxsize=50_000)
+def _parsed(text: str) -> RegionCode:
+    return RegionCode(_canonical(normalised(text)))
+
+
+@lru_cache(maxsize=50_000)
+def _ancestors(code: RegionCode) -> tuple[RegionCode, ...]:
+    above = []
+    parent = code.parent()
+    while parent is not None:
+        above.append(parent)
+        parent = parent.parent()
+    return tuple(above)
 
 
 def _canonical(text: str) -> str:

@@ -22,6 +22,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
 
 from eldex.common import metrics, telemetry
 from eldex.common.clock import Clock
@@ -91,6 +92,7 @@ class Dispatcher:
         self._clock, self._policy, self._max_in_flight = clock, policy, max_in_flight
         self._validator = protovalidate.Validator()
         self._in_flight = 0
+        self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         for descriptor, implementation in services:
             for method in descriptor.methods:
                 self._add(descriptor, method, implementation)
@@ -211,8 +213,12 @@ class Dispatcher:
         self, path: str, call: Call, code: str, failed: Failure | None, seconds: float
     ) -> None:
         known = path if path in self.methods else "unknown"
-        metrics.calls.labels(known, code).inc()
-        metrics.call_seconds.labels(known).observe(seconds)
+        counters = self._counters.get((known, code))
+        if counters is None:
+            counters = (metrics.calls.labels(known, code), metrics.call_seconds.labels(known))
+            self._counters[known, code] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
         logger().info(
             "call_answered",
             method=known,

@@ -23,6 +23,7 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.store import (
     DEAD_LETTERS,
     OUTBOX,
+    Backend,
     Document,
     Mark,
     Repository,
@@ -52,6 +53,11 @@ class FrozenClock:
     def pass_days(self, days: int) -> None:
         """Let days go by."""
         self.at += timedelta(days=days)
+
+
+async def waiting_events(backend: Backend) -> list[Document]:
+    """The entries that wait in an outbox, oldest first."""
+    return [entry for bundle in await backend.outgoing(0) for entry in bundle.entries]
 
 
 class ServiceOnMemory(Generic[S]):

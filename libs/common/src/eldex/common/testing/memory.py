@@ -8,7 +8,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eldex.common.store import ChangeSet, Document, Index, Lost, Outcome, Taken
+from eldex.common.store import (
+    OUTBOX,
+    Backlog,
+    Bundle,
+    ChangeSet,
+    Document,
+    Index,
+    Lost,
+    Outcome,
+    Taken,
+    values_at,
+)
 
 
 class MemoryBackend:
@@ -43,9 +54,18 @@ class MemoryBackend:
     async def count(self, collection: str, where: Mapping[str, Any]) -> int:
         return len(await self.query(collection, where))
 
-    async def remove(self, collection: str, keys: Sequence[Any]) -> None:
-        for key in keys:
-            self.collections.get(collection, {}).pop(key, None)
+    async def outgoing(self, limit: int) -> list[Bundle]:
+        # Here each entry is a bundle of its own.
+        entries = await self.query(OUTBOX, {}, limit=limit)
+        return [Bundle(entry["_id"], [entry]) for entry in entries]
+
+    async def delivered(self, bundles: Sequence[Bundle]) -> None:
+        for bundle in bundles:
+            self.collections[OUTBOX].pop(bundle.key, None)
+
+    async def backlog(self) -> Backlog:
+        entries = list(self.collections[OUTBOX].values())
+        return Backlog(len(entries), entries[0]["timestamp"] if entries else None)
 
     async def lease(self, name: str, owner: str, seconds: float) -> bool:
         holder, until = self._leases.get(name, (owner, 0.0))
@@ -92,18 +112,6 @@ class MemoryBackend:
                 ):
                     return index.name
         return None
-
-
-def values_at(document: Any, path: str) -> list[Any]:
-    """The values a dotted path reaches, looking into arrays as MongoDB does."""
-    found: list[Any] = [document]
-    for name in path.split("."):
-        items = [i for value in found for i in (value if isinstance(value, list) else [value])]
-        found = [item[name] for item in items if isinstance(item, Mapping) and name in item]
-    flat: list[Any] = []
-    for value in found:
-        flat += value if isinstance(value, list) else [value]
-    return flat
 
 
 def _sort_key(document: Document, path: str) -> tuple[bool, Any]:

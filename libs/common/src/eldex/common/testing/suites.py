@@ -14,6 +14,7 @@ from eldex.common.store import (
     LEASES,
     OUTBOX,
     Backend,
+    Backlog,
     ChangeSet,
     Document,
     Index,
@@ -40,6 +41,11 @@ def new(*documents: Document) -> ChangeSet:
 def successor(key: str, of: int, **fields: Any) -> ChangeSet:
     """A change set that replaces version `of`."""
     return ChangeSet([Write(BEDS, bed(key, of + 1, **fields), replaces=of)])
+
+
+def told(key: str, **fields: Any) -> Write:
+    """An event to be told."""
+    return Write(OUTBOX, {"_id": key, "timestamp": DAY, **fields}, is_new=True)
 
 
 class BackendSuite:
@@ -163,10 +169,10 @@ class BackendSuite:
         """Its last write failing undoes its first, in every collection."""
         await self._ready(backend)
         await self._write(backend, new(bed("b1")))
-        half = ChangeSet([Write(OUTBOX, bed("e1")), Write(BEDS, bed("b2")), Write(BEDS, bed("b1"))])
+        half = ChangeSet([told("e1"), Write(BEDS, bed("b2")), Write(BEDS, bed("b1"))])
         (outcome,) = await self._write(backend, half)
         assert isinstance(outcome, Taken)
-        assert await backend.count(OUTBOX, {}) == 0
+        assert await backend.outgoing(0) == []
         assert await self._keys(backend, {}) == ["b1"]
 
     async def test_the_neighbours_of_one_that_fails_commit(self, backend: Backend) -> None:
@@ -227,7 +233,7 @@ class BackendSuite:
         await self._ready(backend)
         assert await backend.commit([]) == []
         assert await backend.fetch(BEDS, "_id", []) == []
-        await backend.remove(BEDS, [])
+        await backend.delivered([])
 
     async def test_query_compares_as_promised(self, backend: Backend) -> None:
         """Equality, $gt $gte $lt $lte $in $ne $or; a missing field equals nothing but None."""
@@ -292,13 +298,31 @@ class BackendSuite:
         assert await self._keys(backend, {}, order=order, limit=2) == ["b4", "b3"]
         assert await self._keys(backend, {}, order=[("_id", -1)], limit=1) == ["b4"]
 
-    async def test_without_an_order_the_oldest_comes_first(self, backend: Backend) -> None:
-        """The outbox is read so."""
+    async def test_events_leave_the_outbox_in_the_order_in_which_they_came(
+        self, backend: Backend
+    ) -> None:
+        """Those of one act in theirs; what is delivered is gone, what came meanwhile is not."""
         await self._ready(backend)
-        for number in (5, 1, 9, 3):
-            await self._write(backend, ChangeSet([Write(OUTBOX, bed(f"e{number}"))]))
-        found = await backend.query(OUTBOX, {}, limit=3)
-        assert [d["_id"] for d in found] == ["e5", "e1", "e9"]
+        assert await backend.backlog() == Backlog(0, None)
+        await self._write(backend, ChangeSet([told("e5"), told("e1")]))
+        await self._write(backend, ChangeSet([told("e9")]), ChangeSet([told("e3")]))
+        assert await backend.backlog() == Backlog(4, DAY)
+        bundles = await backend.outgoing(0)
+        assert [e["_id"] for b in bundles for e in b.entries] == ["e5", "e1", "e9", "e3"]
+        assert await backend.outgoing(1) == bundles[:1]
+        await self._write(backend, ChangeSet([told("e0")]))
+        await backend.delivered(bundles)
+        await backend.delivered(bundles)
+        assert [e["_id"] for b in await backend.outgoing(0) for e in b.entries] == ["e0"]
+
+    async def test_large_events_leave_in_order_too(self, backend: Backend) -> None:
+        """However many a transaction has, and whatever a document may hold."""
+        await self._ready(backend)
+        large = [told(f"e{n}", payload=bytes(3 * 1024 * 1024)) for n in range(7)]
+        await self._write(backend, ChangeSet(large[:4]), ChangeSet(large[4:]))
+        entries = [e for b in await backend.outgoing(0) for e in b.entries]
+        assert [e["_id"] for e in entries] == [f"e{n}" for n in range(7)]
+        assert {len(e["payload"]) for e in entries} == {3 * 1024 * 1024}
 
     async def test_fetch_takes_several_values_and_looks_into_arrays(self, backend: Backend) -> None:
         """A document that holds two of the values comes once."""
@@ -320,14 +344,6 @@ class BackendSuite:
         await self._ready(backend)
         await self._write(backend, new(*(bed(f"b{i:05}", home="h1") for i in range(2_500))))
         assert len(await backend.query(BEDS, {"home": "h1"})) == 2_500
-
-    async def test_remove(self, backend: Backend) -> None:
-        """By key; one that is gone already is no trouble."""
-        await self._ready(backend)
-        await self._write(backend, new(bed("b1"), bed("b2"), bed("b3")))
-        await backend.remove(BEDS, ["b1", "b3", "b9"])
-        await backend.remove(BEDS, ["b1"])
-        assert await self._keys(backend, {}) == ["b2"]
 
     async def test_a_lease_has_one_owner_who_can_renew_it(self, backend: Backend) -> None:
         """Others wait; another name is another lease."""

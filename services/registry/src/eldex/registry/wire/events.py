@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -26,7 +25,7 @@ def event(fact: Fact) -> Message:
     """
     name = type(fact).__name__
     kind = getattr(resident_events_pb2, name, None) or getattr(household_events_pb2, name)
-    values = {each.name: _value(getattr(fact, each.name)) for each in fields(fact)}
+    values = {name: _value(getattr(fact, name)) for name in fact.__dataclass_fields__}
     message: Message = kind(**{name: value for name, value in values.items() if value is not None})
     return message
 

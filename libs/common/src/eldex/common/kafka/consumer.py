@@ -1,8 +1,4 @@
-"""Kafka: an idempotent producer that waits for the broker, and a consumer that loses nothing.
-
-The only module that imports the driver. The plain Producer and Consumer are bridged to asyncio
-here, because the driver's own async producer cannot send headers.
-"""
+"""Reading records and having them applied."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,24 +14,12 @@ from functools import partial
 from threading import Thread
 from typing import Any, Final
 
-from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
-from confluent_kafka import (
-    Consumer as _Consumer,
-)
-from confluent_kafka import (
-    Producer as _Producer,
-)
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer as _Consumer
 
 from eldex.common import metrics, steps
-from eldex.common.errors import DomainError, Unavailable
+from eldex.common.errors import DomainError
+from eldex.common.kafka.record import QUIET, Record, Troubles
 from eldex.common.logs import logger
 
 _MOST_PER_POLL: Final = 500
@@ -47,95 +31,6 @@ _LEAVE_SECONDS: Final = 5.0
 _MOST_WAITING: Final = 2_000
 """Records of one partition held in memory before its fetching pauses."""
 _DEFECT: Final = "DEFECT"
-_ANSWER_SECONDS: Final = 30
-_TELL_AGAIN_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record, to be written or as it was read."""
-
-    topic: str
-    key: str
-    value: bytes
-    headers: Mapping[str, str]
-    partition: int = -1
-    offset: int = -1
-    written_at: float = 0.0
-    """Unix time in seconds."""
-
-
-class _Troubles:
-    """Tells what the driver complains of, not each of its many tries to reach a broker that is away."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, float] = {}
-
-    def __call__(self, error: KafkaError) -> None:
-        name, now = error.name(), time.monotonic()
-        if now - self._told.get(name, -_TELL_AGAIN_SECONDS) >= _TELL_AGAIN_SECONDS:
-            self._told[name] = now
-            logger().warning("kafka_troubled", reason=name)
-
-
-_QUIET: Final = {"log_level": 0, "reconnect.backoff.max.ms": 1_000}
-"""The driver would write lines of its own to standard error; its errors come to `_Troubles`."""
-
-
-class Producer:
-    """Writes records; a batch is done when the broker has all of it on disk.
-
-    Order per key is kept: the producer is idempotent and never gives a record up. While the broker
-    is away `publish` waits; what it was waiting for is still in the outbox.
-    """
-
-    def __init__(self, bootstrap: str, client_id: str) -> None:
-        self._producer = _Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "client.id": client_id,
-                "enable.idempotence": True,
-                "acks": "all",
-                "message.timeout.ms": 0,
-                # `flush` does not linger: this only lets the records of one call share requests.
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 100_000,
-                "compression.type": "lz4",
-                "error_cb": _Troubles(),
-                **_QUIET,
-            }
-        )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
-
-    async def publish(self, records: Sequence[Record]) -> None:
-        """Write the records in order; raises `Unavailable` if one is refused (unknown topic)."""
-        refused: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                refused.append(error)
-
-        for record in records:
-            self._producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                headers=list(record.headers.items()),
-                on_delivery=delivered,
-            )
-        loop = asyncio.get_running_loop()
-        while await loop.run_in_executor(self._thread, self._producer.flush, 1.0):
-            pass
-        if refused:
-            logger().error("publish_refused", reason=refused[0].name(), count=len(refused))
-            raise Unavailable("Kafka")
-
-    def close(self) -> None:
-        """Let go; nothing waits here that is not in an outbox."""
-        self._producer.purge(in_queue=True, in_flight=True)
-        self._producer.flush(1)
-        self._thread.shutdown(wait=False)
-
 
 Apply = Callable[[Record], Awaitable[None]]
 """Applies one record, durably. Raises a retryable `DomainError` to have the partition held and the
@@ -177,9 +72,18 @@ class Consumer:
     other partitions'). A held partition holds nobody else.
     """
 
-    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], apply: Apply) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        apply: Apply,
+        types: Collection[str] | None = None,
+    ) -> None:
+        """`types` (CloudEvents): what says that it is of another type is passed over unread."""
         self._topics, self._apply, self.group = list(topics), apply, group
-        self._troubles = _Troubles()
+        self._types = types
+        self._troubles = Troubles()
         self._consumer = _Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -192,7 +96,7 @@ class Consumer:
                 "fetch.queue.backoff.ms": 5,
                 "queued.min.messages": 5_000,
                 "error_cb": self._troubles,
-                **_QUIET,
+                **QUIET,
             }
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
@@ -278,22 +182,26 @@ class Consumer:
                 # effects are durable and known by their marks.
                 logger().warning("kafka_refused", reason=error.args[0].name())
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: Any) -> None:
         error = message.error()
         if error is not None:
             # Connection troubles are librdkafka's to mend; it goes on by itself.
             self._troubles(error)
             return
-        record = _record(message)
-        place = (record.topic, record.partition)
+        place = (message.topic(), message.partition())
         if place not in self._owned:
             return  # fetched before another member got the partition: it is theirs now
         partition = self._partitions.get(place)
         if partition is None:
             partition = self._partitions[place] = _Partition(*place)
             partition.task = asyncio.create_task(self._work(partition))
-        partition.waiting.append(record)
-        partition.seen = record.offset + 1
+        partition.seen = message.offset() + 1
+        if self._types is not None and (kind := _type_of(message)) and kind not in self._types:
+            metrics.consumed.labels(place[0], "skipped").inc()
+            if not partition.waiting:
+                self._applied(partition, partition.seen)
+            return
+        partition.waiting.append(_record(message))
         partition.wake.set()
         if len(partition.waiting) > _MOST_WAITING and not partition.paused:
             partition.paused = True
@@ -309,12 +217,17 @@ class Consumer:
                 await self._apply_batch(partition, batch)
                 del partition.waiting[: len(batch)]
                 steps.reached("between-apply-and-offset")
-                partition.applied = batch[-1].offset + 1
-                self._to_commit[partition.topic, partition.number] = partition.applied
+                # With nothing left, what was passed over behind the batch is done with as well.
+                end = batch[-1].offset + 1 if partition.waiting else partition.seen
+                self._applied(partition, end)
                 if partition.paused and len(partition.waiting) < _MOST_WAITING // 2:
                     partition.paused = False
                     place = TopicPartition(partition.topic, partition.number)
                     self._orders.append(partial(self._consumer.resume, [place]))
+
+    def _applied(self, partition: _Partition, end: int) -> None:
+        partition.applied = end
+        self._to_commit[partition.topic, partition.number] = end
 
     async def _commit_regularly(self) -> None:
         """Commit offsets of all partitions together: each commit costs the broker a write."""
@@ -422,6 +335,14 @@ async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
         _, left = await asyncio.wait(left, timeout=1.0)
 
 
+def _type_of(message: Any) -> str | None:
+    """The CloudEvents type; None if it tells none, which is for the inbox to complain of."""
+    for name, value in message.headers() or ():
+        if name == "ce_type":
+            return _text(value)
+    return None
+
+
 def _record(message: Any) -> Record:
     kind, milliseconds = message.timestamp()
     return Record(
@@ -438,60 +359,3 @@ def _record(message: Any) -> Record:
 def _text(value: bytes | str | None) -> str:
     """Keys and headers are text; what is not UTF-8 shows as such and is set aside by the inbox."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicPlan:
-    """A topic as it shall be."""
-
-    name: str
-    partitions: int
-    retention_seconds: int
-
-
-async def create_topics(bootstrap: str, plans: Sequence[TopicPlan]) -> list[str]:
-    """Create the topics that are missing; the names of those created.
-
-    Raises `Unavailable` if the broker does not answer within 30 s. A topic that exists is left as
-    it is; fewer partitions than planned is a warning, since adding some would break the order. How
-    many copies a topic has is the broker's setting.
-    """
-    admin = AdminClient({"bootstrap.servers": bootstrap, **_QUIET})
-
-    def run() -> list[str]:
-        try:
-            present = admin.list_topics(timeout=_ANSWER_SECONDS).topics
-        except KafkaException as error:
-            raise Unavailable("Kafka") from error
-        for plan in plans:
-            known = present.get(plan.name)
-            if known is not None and len(known.partitions) != plan.partitions:
-                logger().warning(
-                    "topic_differs",
-                    topic=plan.name,
-                    partitions=len(known.partitions),
-                    planned=plan.partitions,
-                )
-        missing = [plan for plan in plans if plan.name not in present]
-        if not missing:
-            return []
-        futures = admin.create_topics(
-            [
-                NewTopic(
-                    plan.name,
-                    num_partitions=plan.partitions,
-                    replication_factor=-1,
-                    config={"retention.ms": str(plan.retention_seconds * 1000)},
-                )
-                for plan in missing
-            ]
-        )
-        for future in futures.values():
-            try:
-                future.result()
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
-        return [plan.name for plan in missing]
-
-    return await asyncio.to_thread(run)
