@@ -300,7 +300,7 @@ class InstitutionsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseInstitution(self, request, context):
-        """Close an institution whose residents have all left. Its beds go out of service.
+        """Close an institution whose residents have all left, or withdraw a filing that is not complete. Its beds go out of service.
 
         Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, BEDS_STILL_OCCUPIED, DAY_IMPOSSIBLE.
         """

@@ -81,7 +81,7 @@ class InstitutionsServiceStub:
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, RESETTLEMENT_PLAN_MISSING, NOTICE_TOO_SHORT.
     """
     CloseInstitution: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.CloseInstitutionRequest, _filing_calls_pb2.CloseInstitutionResponse]
-    """Close an institution whose residents have all left. Its beds go out of service.
+    """Close an institution whose residents have all left, or withdraw a filing that is not complete. Its beds go out of service.
 
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, BEDS_STILL_OCCUPIED, DAY_IMPOSSIBLE.
     """
@@ -261,7 +261,7 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, RESETTLEMENT_PLAN_MISSING, NOTICE_TOO_SHORT.
     """
     CloseInstitution: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.CloseInstitutionRequest, _filing_calls_pb2.CloseInstitutionResponse]  # type: ignore[assignment]
-    """Close an institution whose residents have all left. Its beds go out of service.
+    """Close an institution whose residents have all left, or withdraw a filing that is not complete. Its beds go out of service.
 
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, BEDS_STILL_OCCUPIED, DAY_IMPOSSIBLE.
     """
@@ -498,7 +498,7 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _filing_calls_pb2.CloseInstitutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_filing_calls_pb2.CloseInstitutionResponse, _abc.Awaitable[_filing_calls_pb2.CloseInstitutionResponse]]:
-        """Close an institution whose residents have all left. Its beds go out of service.
+        """Close an institution whose residents have all left, or withdraw a filing that is not complete. Its beds go out of service.
 
         Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, BEDS_STILL_OCCUPIED, DAY_IMPOSSIBLE.
         """

@@ -276,16 +276,21 @@ class Institution(Aggregate):
         self.status, self.closure = Status.CLOSING, plan
 
     def close(self, closed_on: date, occupied: int, today: date) -> None:
-        """Leave the field; only when nobody is there any more."""
-        self._must_be(Status.CLOSING)
+        """Leave the field, only when nobody is there any more; or withdraw an open filing.
+
+        A filing for the wrong kind or division cannot be amended: it is withdrawn and made anew.
+        """
+        self._must_be(Status.SUBMITTED, Status.RETURNED, Status.ACCEPTED, Status.CLOSING)
         past_or_today(closed_on, today)
+        not_before(closed_on, self.steps[0].acted_on, "提交备案之日", "the filing")
         if occupied:
             raise BedsStillOccupied(occupied=occupied)
         if self.closure is not None:
             # Or the notice would be kept on paper only.
             not_before(closed_on, self.closure.closes_on, "公告的终止服务之日", "the announced day")
         self.status, self.closed_on, self.bed_count = Status.CLOSED, closed_on, 0
-        self.record(events.InstitutionClosed(**self._named(), closed_on=closed_on))
+        if self.filed_on is not None:  # of any other nobody was told
+            self.record(events.InstitutionClosed(**self._named(), closed_on=closed_on))
 
     # --- admissions ---------------------------------------------------------------------------
 
