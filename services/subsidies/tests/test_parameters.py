@@ -9,6 +9,7 @@ import pytest
 from protovalidate import Validator
 
 from eldex.api.common.v1 import common_pb2
+from eldex.api.institutions.v1 import institution_pb2
 from eldex.api.subsidies.v1 import entitlement_events_pb2 as told
 from eldex.api.subsidies.v1 import entitlement_pb2, scheme_pb2
 from eldex.api.subsidies.v1 import subsidies_service_pb2 as calls
@@ -147,6 +148,31 @@ async def test_parameters_that_cannot_be_applied_are_refused(office: Any) -> Non
     backwards.parameters.valid_to.CopyFrom(office.on("2026-12-01"))
     with pytest.raises(ParametersContradictory):
         await office.door.set_parameters(backwards, call)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rule"),
+    [
+        # An amount that the scheme would never pay, and two of which one would win by chance.
+        ("institution-operation-subsidy", {"rates": [15000], "unit_amount_fen": 500000}),
+        ("institution-construction-subsidy", {"rates": [15000], "fixed_amount_fen": 500000}),
+        ("institution-operation-subsidy", {"rates": [15000, 10000]}),
+    ],
+)
+async def test_a_rule_for_institutions_whose_amounts_contradict_each_other_is_refused(
+    office: Any, scheme: str, rule: dict[str, Any]
+) -> None:
+    request = change(office, "5117", "2026-12-01", 0, scheme=scheme)
+    request.parameters.institution.kinds.append(institution_pb2.INSTITUTION_KIND_ELDER_CARE_HOME)
+    request.parameters.institution.natures.append(institution_pb2.PROFIT_NATURE_NON_PROFIT)
+    for fen in rule.pop("rates"):
+        request.parameters.institution.bed_rates.add(
+            bed_class=institution_pb2.BED_CLASS_NURSING, monthly_amount_fen=fen
+        )
+    for name, fen in rule.items():
+        setattr(request.parameters.institution, name, fen)
+    with pytest.raises(ParametersContradictory):
+        await office.door.set_parameters(request, office.call())
 
 
 async def test_every_shipped_version_has_its_document_and_keeps_the_contracts_rules(

@@ -200,6 +200,15 @@ class InstitutionRule:
     recount_months: int = 12
     """So many months back, bed days are counted again when facts arrive late."""
 
+    def check(self, payee: Payee) -> None:
+        """Raise `ParametersContradictory` for an amount that such a scheme would never pay."""
+        once = self.unit_fen or self.fixed_fen
+        if self.bed_fen if payee is Payee.INSTITUTION_ONCE else once:
+            raise ParametersContradictory(
+                why_zh="按床位占用天数的标准与一次性标准不能混用",
+                why="a rate by bed days and a one-off amount do not belong in one scheme",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -231,6 +240,8 @@ class Version:
                 why_zh=f"该项目需要的规则类型为 {payee.value}",
                 why=f"the scheme needs a rule of the kind {payee.value}, and no other",
             )
+        if self.institution is not None:
+            self.institution.check(payee)
         if self.valid_to is not None and self.valid_to <= self.valid_from:
             raise ParametersContradictory(
                 why_zh="失效日必须晚于生效日", why="valid_to must come after valid_from"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum
+
 from eldex.api.common.v1 import common_pb2
 from eldex.api.subsidies.v1 import scheme_pb2 as pb
 from eldex.api.subsidies.v1 import subsidies_service_pb2 as service_pb
@@ -20,6 +23,7 @@ from eldex.subsidies.domain.schemes import (
     InstitutionKind,
     InstitutionRule,
     MonthlyRule,
+    ParametersContradictory,
     ProfitNature,
     Scheme,
     Source,
@@ -175,8 +179,18 @@ def _read_condition(message: pb.Condition) -> Condition:
 
 
 def _read_carer(message: pb.CarerRule) -> CarerRule:
-    amounts = {read(CarerGrade, a.grade, "grade").value: a.amount_fen for a in message.amounts}
-    return CarerRule(amounts, message.years_in_post)
+    amounts = [(read(CarerGrade, a.grade, "grade"), a.amount_fen) for a in message.amounts]
+    return CarerRule(_by_value(amounts), message.years_in_post)
+
+
+def _by_value(amounts: Sequence[tuple[Enum, int]]) -> dict[str, int]:
+    """Amounts by grade or class; of two for the same one nobody could tell which is meant."""
+    found = {each.value: fen for each, fen in amounts}
+    if len(found) != len(amounts):
+        raise ParametersContradictory(
+            why_zh="同一等级或床位类别有两个金额", why="two amounts for the same grade or bed class"
+        )
+    return found
 
 
 def _read_institution(message: pb.InstitutionRule) -> InstitutionRule:
@@ -184,10 +198,12 @@ def _read_institution(message: pb.InstitutionRule) -> InstitutionRule:
         kinds=tuple(read(InstitutionKind, each, "kinds") for each in message.kinds),
         natures=tuple(read(ProfitNature, each, "natures") for each in message.natures),
         months_open=message.months_open,
-        bed_fen={
-            read(BedClass, rate.bed_class, "bed_rates").value: rate.monthly_amount_fen
-            for rate in message.bed_rates
-        },
+        bed_fen=_by_value(
+            [
+                (read(BedClass, rate.bed_class, "bed_rates"), rate.monthly_amount_fen)
+                for rate in message.bed_rates
+            ]
+        ),
         unit_fen=message.unit_amount_fen,
         fixed_fen=message.fixed_amount_fen,
         recount_months=message.recount_months or 12,
