@@ -251,6 +251,31 @@ async def test_a_stop_by_hand_goes_along_when_the_person_moves_and_is_resumed(of
         await office.door.resume_entitlement(resume, office.call())
 
 
+async def test_a_stop_by_hand_goes_along_when_records_are_merged_and_is_resumed(
+    office: Any,
+) -> None:
+    await office.tell(office.registered("res_old", "1938-06-20"))
+    found = await office.entitlement("res_old")
+    stop = calls.StopEntitlementRequest(
+        request_id=str(uuid.uuid4()),
+        entitlement_key=found.entitlement_key,
+        stopped_on=office.on("2026-11-01"),
+        note="年度生存认证未通过",
+    )
+    await office.door.stop_entitlement(stop, office.call())
+    await office.tell(office.registered(LI, "1938-06-20"), office.merged("res_old", LI))
+    stopped = await office.entitlement(LI)
+    assert days(stopped, office) == [("2024-01-01", 6000), ("2026-11-01", 0)]
+    resume = calls.ResumeEntitlementRequest(
+        request_id=str(uuid.uuid4()),
+        entitlement_key=stopped.entitlement_key,
+        resumed_on=office.on("2026-11-20"),
+    )
+    await office.door.resume_entitlement(resume, office.call())
+    assert days(await office.entitlement(LI), office)[-1] == ("2026-11-20", 6000)
+    assert days(await office.entitlement("res_old"), office) == []
+
+
 async def test_an_end_by_hand_is_told_as_an_end(office: Any) -> None:
     await office.tell(office.registered(LI, "1938-06-20"))
     found = await office.entitlement(LI)

@@ -218,15 +218,17 @@ class Recipient(Aggregate):
                 break
         self.holds.append(Hold(scheme_code, began_on, final, note))
 
-    def release(self, scheme_code: str, resumed_on: date) -> None:
-        """Let a scheme go on that was stopped or ended by hand."""
-        open_ones = [h for h in self.holds if h.scheme_code == scheme_code and h.ended_on is None]
-        if not open_ones:
-            raise NotHeld
-        for each in open_ones:
-            if resumed_on <= each.began_on:
-                raise DayTooEarly(began_on=each.began_on)
-            each.ended_on = resumed_on
+
+def release(records: Iterable[Recipient], scheme_code: str, resumed_on: date) -> None:
+    """Let a scheme go on that was stopped or ended by hand, under whichever record of the person."""
+    held = [h for r in records for h in r.holds if h.scheme_code == scheme_code]
+    open_ones = [each for each in held if each.ended_on is None]
+    if not open_ones:
+        raise NotHeld
+    for each in open_ones:
+        if resumed_on <= each.began_on:
+            raise DayTooEarly(began_on=each.began_on)
+        each.ended_on = resumed_on
 
 
 def facts_of(person: Recipient, merged: Iterable[Recipient] = ()) -> Facts:

@@ -11,7 +11,7 @@ from eldex.common.identifiers import new_key
 from eldex.subsidies.domain.entitlement import Entitlement
 from eldex.subsidies.domain.institution import months_later
 from eldex.subsidies.domain.reasons import Explanation, explain
-from eldex.subsidies.domain.recipient import facts_of
+from eldex.subsidies.domain.recipient import facts_of, release
 from eldex.subsidies.domain.schemes import CarerGrade, Payee, payer
 from eldex.subsidies.handlers.deciding import (
     decide_person,
@@ -97,7 +97,8 @@ async def resume_entitlement(
     if entitlement.variant:
         raise NotByHand
     record = await survivor_of(await recipient(entitlement.resident_key, stores), stores)
-    record.release(entitlement.scheme_code, resumed_on)
+    records = [record, *await merged_with(record, stores)]
+    release(records, entitlement.scheme_code, resumed_on)
     await decide_person(record, stores, now)
     stores.entitlements.save(entitlement)
     return entitlement
