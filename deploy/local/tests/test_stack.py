@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,7 @@ async def test_a_city_comes_up_in_order_and_each_service_is_told_where_everythin
         assert told["ELDEX_INSTANCE"] == "greeter-0"
         assert told["ELDEX_MONGO_URI"] == stack.mongod.uri
         assert told["ELDEX_KAFKA_BOOTSTRAP"] == stack.kafka.bootstrap
+        assert told["ELDEX_OTLP_ENDPOINT"] == ""  # there is no console in it to take spans
         assert sorted(file.name for file in Path(told["ELDEX_TLS_DIR"]).iterdir()) == [
             "ca.pem",
             "cert.pem",
@@ -96,6 +98,20 @@ async def test_a_city_comes_up_in_order_and_each_service_is_told_where_everythin
         }
     assert supervisor.leftovers(stack.settings.root) == {}
     assert all(part.state is State.STOPPED for part in stack.parts.values())
+
+
+@pytest.mark.usefixtures("modules")
+async def test_the_console_is_there_until_the_others_have_told_their_last(tmp_path: Path) -> None:
+    settings = a_city(tmp_path / "city").settings
+    stack = Stack(settings, services=["console", "greeter"])
+    stack.parts["console"].argv = stack.parts["greeter"].argv
+    ended: list[str] = []
+    for name in stack.services:
+        await stack.parts[name].start()
+    for name in stack.services:
+        stack.parts[name].on_change = partial(ended.append, name)
+    await stack.down()
+    assert ended == ["greeter", "console"]
 
 
 @pytest.mark.usefixtures("modules")

@@ -184,8 +184,13 @@ class Stack:
                 part.watch()
 
     async def down(self) -> None:
-        """Stop every part: the services first, so that they can still drain into broker and database."""
-        await asyncio.gather(*(self.parts[name].stop() for name in self.services))
+        """Stop every part: the services first, so that they can still drain into broker and database.
+
+        Of these the console last: the others wait some seconds for somebody to take their last spans.
+        """
+        names = set(self.services)
+        for group in (names - {"console"}, names & {"console"}):
+            await asyncio.gather(*(self.parts[name].stop() for name in group))
         await asyncio.gather(self.kafka.stop(), self.mongod.stop())
 
     async def __aenter__(self) -> Self:
@@ -259,7 +264,9 @@ class Stack:
             "ELDEX_MONGO_PREFIX": f"eldex_{settings.city}",
             "ELDEX_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
             "ELDEX_TLS_DIR": str(self.identity(f"service/{name}")),
-            "ELDEX_OTLP_ENDPOINT": self.address("console-otlp"),
+            "ELDEX_OTLP_ENDPOINT": self.address("console-otlp")
+            if "console" in self.services
+            else "",
             "ELDEX_TRACE_RATIO": str(settings.trace_ratio),
             "ELDEX_SECRETS_DIR": str(self.secrets),
             "ELDEX_PEERS": json.dumps(peers),
