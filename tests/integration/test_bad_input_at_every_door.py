@@ -29,10 +29,10 @@ from eldex.common import mongo
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.trunk import Trunk, failure_of
 from eldex.local.field import Field
-from eldex.local.stack import Stack
+from eldex.local.stack import SERVICES, Stack
 
 EXAMPLES = Path(__file__).parents[2] / "proto" / "examples"
-DEPARTMENTS = ("registry", "medical", "subsidies", "institutions", "credit")
+DEPARTMENTS = tuple(name for name in SERVICES if name not in {"console", "exchange"})
 NUMBER = "511790194912310023"  # fictional: no such code was ever given out
 DOCUMENTED = {
     grpc.StatusCode.OK,
@@ -180,7 +180,7 @@ async def fingerprints(stack: Stack) -> dict[str, dict[str, str]]:
     for department in DEPARTMENTS:
         name = f"eldex_{stack.settings.city}_{department}"
         async with mongo.connect(stack.mongod.uri, name) as backend:
-            hashes = (await backend.database.command("dbHash"))["collections"]
+            hashes = (await backend.ask(lambda database: database.command("dbHash")))["collections"]
             prints[department] = {k: v for k, v in hashes.items() if k != "leases"}
     return prints
 
@@ -241,6 +241,6 @@ async def test_the_identity_number_that_was_put_everywhere_is_nowhere(field: Fie
         assert number not in log.read_bytes(), log.name
     name = f"eldex_{field.stack.settings.city}_console"
     async with mongo.connect(field.stack.mongod.uri, name) as backend:
-        for collection in await backend.database.list_collection_names():
-            async for document in backend.database[collection].find({}):
+        for collection in await backend.ask(lambda database: database.list_collection_names()):
+            for document in await backend.query(collection, {}):
                 assert NUMBER not in str(document), collection

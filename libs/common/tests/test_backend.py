@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eldex.common.mongo import Driver, MongoBackend, connect
+from eldex.common.mongo import MongoBackend, connect
 from eldex.common.store import ChangeSet, Write
 from eldex.common.testing.memory import MemoryBackend, matches
 from eldex.common.testing.suites import BackendSuite
 from eldex.local.mongod import Mongod
-
-DRIVERS: list[Driver] = ["pymongo", "motor"]
 
 
 class TestMemoryBackend(BackendSuite):
@@ -29,23 +27,13 @@ class TestMemoryBackend(BackendSuite):
 class TestMongoBackendOnPyMongo(BackendSuite):
     @pytest.fixture
     async def backend(self, mongod: Mongod, database: str) -> AsyncIterator[MongoBackend]:
-        async with connect(mongod.uri, database, "pymongo") as backend:
+        async with connect(mongod.uri, database) as backend:
             yield backend
 
 
-class TestMongoBackendOnMotor(BackendSuite):
-    @pytest.fixture
-    async def backend(self, mongod: Mongod, database: str) -> AsyncIterator[MongoBackend]:
-        async with connect(mongod.uri, database, "motor") as backend:
-            yield backend
-
-
-@pytest.mark.parametrize("driver", DRIVERS)
-async def test_commits_wait_out_a_database_that_was_killed(
-    mongod: Mongod, database: str, driver: Driver
-) -> None:
+async def test_commits_wait_out_a_database_that_was_killed(mongod: Mongod, database: str) -> None:
     """What was accepted is there, what was in doubt is decided again: nothing twice, nothing lost."""
-    async with connect(mongod.uri, database, driver) as backend:
+    async with connect(mongod.uri, database) as backend:
         await backend.prepare({"beds": []})
         accepted: list[str] = []
         flowing = asyncio.Event()

@@ -209,7 +209,7 @@ async def test_what_was_published_and_not_marked_is_published_again_under_the_sa
     backend: MongoBackend, database: str, kafka: Kafka, all_of: Topic
 ) -> None:
     await backend.commit([entered(*(death(all_of.name, "res_1") for _ in range(5)))])
-    dying = DiesBeforeMarking(backend._client, database, "pymongo")
+    dying = DiesBeforeMarking(backend._client, database, backend._threads)
     producer = Producer(kafka.bootstrap, "registry-0")
     relay = Relay(dying, producer, "registry-0", system_clock)
     with pytest.raises(SystemExit):

@@ -22,7 +22,6 @@ def test_what_is_given_is_read_and_the_rest_has_defaults(monkeypatch: pytest.Mon
     assert (settings.city, settings.instance) == ("511700", "service-0")
     assert settings.peers == {"registry": "127.0.0.1:5001"}
     assert settings.trace_ratio == 1.0
-    assert settings.mongo_driver == "pymongo"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,6 @@ def test_what_is_given_is_read_and_the_rest_has_defaults(monkeypatch: pytest.Mon
         ("ELDEX_TRACE_RATIO", "7", "ELDEX_TRACE_RATIO: Input should be less than or equal to 1"),
         ("ELDEX_MAX_IN_FLIGHT", "0", "ELDEX_MAX_IN_FLIGHT: Input should be greater than 0"),
         ("ELDEX_MAX_IN_FLIGHT", "many", "ELDEX_MAX_IN_FLIGHT: Input should be a valid integer"),
-        ("ELDEX_MONGO_DRIVER", "mongoengine", "ELDEX_MONGO_DRIVER: Input should be 'pymongo' or"),
         ("ELDEX_LOG_LEVEL", "loud", "ELDEX_LOG_LEVEL: Input should be 'debug', 'info'"),
         ("ELDEX_PEERS", "registry=127.0.0.1:5001", "ELDEX_PEERS: is not JSON"),
         ("ELDEX_PEERS", '{"registry": 5001}', "ELDEX_PEERS: registry: Input should be a valid"),

@@ -302,6 +302,6 @@ def test_concurrent_acts_of_two_replicas_are_so_on_the_real_database(
                 await works[0].write(fresh(), opening(f"h{i}", beds=99))
             await admit_all(works, choices)
             await assert_serialised(one, choices)
-            await one.database.client.drop_database(name)
+            await one.ask(lambda database: database.client.drop_database(database.name))
 
     asyncio.run(story())

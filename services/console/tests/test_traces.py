@@ -146,7 +146,7 @@ async def test_spans_are_forgotten_by_the_database_after_the_days_that_are_set(
 ) -> None:
     settings = console.settings
     async with mongo.connect(settings.mongo_uri, f"{settings.mongo_prefix}_console") as backend:
-        indexes = await backend.database["spans"].index_information()
+        indexes = await backend.ask(lambda db: db["spans"].index_information())
         assert indexes["expires_at"]["expireAfterSeconds"] == 0
         for span in await backend.query("spans", {}):
             assert 6.9 < (span["expires_at"] - span["at"]).total_seconds() / 86_400 < 7.1

@@ -61,6 +61,8 @@ def proto_instant(value: datetime | None) -> Timestamp | None:
     """An instant for a reply; None stays None."""
     if value is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    since = value - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
 
 from eldex.common import metrics, telemetry
 from eldex.common.errors import DomainError, InvalidRequest, NotFound, Unavailable, Violation
@@ -97,6 +99,7 @@ class Inbox(Generic[S]):
         self._handlers = {kind.DESCRIPTOR.full_name: h for kind, h in subscriptions.items()}
         self._kinds = {kind.DESCRIPTOR.full_name: kind for kind in subscriptions}
         self._recent: deque[float] = deque()
+        self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     async def apply(self, record: Record) -> None:
         """Apply one record; set it aside if it can never be applied.
@@ -106,19 +109,9 @@ class Inbox(Generic[S]):
         kind = record.headers.get("ce_type", "")
         if kind and kind not in self._handlers:
             return
-        attributes: dict[str, str | int] = {
-            "messaging.system": "kafka",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": record.topic,
-            "messaging.destination.partition.id": str(record.partition),
-            "messaging.kafka.offset": record.offset,
-            "messaging.consumer.group.name": self._service,
-            "messaging.message.id": record.headers.get("ce_id", ""),
-            "eldex.event.type": kind,
-            "eldex.subject": record.key,
-        }
         name = f"process {record.topic}"
-        with telemetry.span(name, SpanKind.CONSUMER, record.headers, attributes) as span:
+        described = partial(self._described, record)
+        with telemetry.span(name, SpanKind.CONSUMER, record.headers, described) as span:
             try:
                 outcome = await self._handle(record)
             except DomainError as error:
@@ -128,10 +121,28 @@ class Inbox(Generic[S]):
                 await self._set_aside(record, error)
                 outcome = "dead"
             span.set_attribute("eldex.outcome", outcome)
-        metrics.consumed.labels(record.topic, outcome).inc()
-        metrics.event_seconds.labels(record.topic).observe(
-            max(0.0, time.time() - record.written_at)
-        )
+        counters = self._counters.get((record.topic, outcome))
+        if counters is None:
+            counters = (
+                metrics.consumed.labels(record.topic, outcome),
+                metrics.event_seconds.labels(record.topic),
+            )
+            self._counters[record.topic, outcome] = counters
+        counters[0].inc()
+        counters[1].observe(max(0.0, time.time() - record.written_at))
+
+    def _described(self, record: Record) -> dict[str, str | int]:
+        return {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "messaging.consumer.group.name": self._service,
+            "messaging.message.id": record.headers.get("ce_id", ""),
+            "eldex.event.type": record.headers.get("ce_type", ""),
+            "eldex.subject": record.key,
+        }
 
     async def _handle(self, record: Record) -> str:
         meta = EventMeta.of(record)

@@ -97,6 +97,9 @@ class Division:
         return begun and (self.valid_to is None or on < self.valid_to)
 
 
+_MOST_REMEMBERED = 200_000
+
+
 class Divisions:
     """Answers by code what a division is called, was called, and what became of it.
 
@@ -109,6 +112,7 @@ class Divisions:
         for code, line in rows:
             self._lines[code].append(line)
         self._parsed: dict[str, tuple[Division, ...]] = {}
+        self._found: dict[tuple[str, date | None], Division | None] = {}
         self._children: dict[str, list[str]] | None = None
 
     @classmethod
@@ -156,10 +160,15 @@ class Divisions:
 
     def find(self, code: RegionCode, on: date | None = None) -> Division | None:
         """The entry of a code, on that day or the newest; None if there is none."""
-        for division in reversed(self.periods(code)):
-            if on is None or division.in_force(on):
-                return division
-        return None
+        asked = (code.value, on)
+        if asked in self._found:  # the same few codes are asked for all day
+            return self._found[asked]
+        found = next(
+            (d for d in reversed(self.periods(code)) if on is None or d.in_force(on)), None
+        )
+        if len(self._found) < _MOST_REMEMBERED:
+            self._found[asked] = found
+        return found
 
     def get(self, code: RegionCode, on: date | None = None) -> Division:
         """The entry of a code, on that day or the newest; `UnknownDivision` if there is none."""

@@ -221,9 +221,7 @@ async def _parts(plan: Plan[S], settings: Settings, stack: AsyncExitStack) -> Pa
     )
     stack.callback(provider.shutdown)
     database = f"{settings.mongo_prefix}_{plan.name}"
-    backend = await stack.enter_async_context(
-        mongo.connect(settings.mongo_uri, database, settings.mongo_driver)
-    )
+    backend = await stack.enter_async_context(mongo.connect(settings.mongo_uri, database))
     await backend.prepare(collections_of(plan.repositories))
     publish = publisher(settings.city, plan.name, load_topics(), plan.to_message)
     work: UnitOfWork[S] = UnitOfWork(backend, plan.stores, publish, plan.clock)

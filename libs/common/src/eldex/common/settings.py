@@ -35,7 +35,6 @@ class Settings(BaseSettings):
     mongo_uri: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
     mongo_prefix: str = "eldex"
     """The database is `<prefix>_<service>`."""
-    mongo_driver: Literal["pymongo", "motor"] = "pymongo"
     kafka_bootstrap: str = "127.0.0.1:9092"
     tls_dir: Path
     """Folder with ca.pem, cert.pem and key.pem; read again when they change."""

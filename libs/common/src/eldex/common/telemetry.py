@@ -8,7 +8,7 @@ request's content.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
@@ -50,6 +50,9 @@ def configure(
     return provider
 
 
+Attributes = Mapping[str, str | int | float | bool]
+
+
 class span:  # noqa: N801 - reads as what it is: `with telemetry.span(...)`
     """A span around a call or an event; `parent` is a carrier with `traceparent`, if any.
 
@@ -63,8 +66,9 @@ class span:  # noqa: N801 - reads as what it is: `with telemetry.span(...)`
         name: str,
         kind: SpanKind,
         parent: Mapping[str, str] | None = None,
-        attributes: Mapping[str, str | int | float | bool] | None = None,
+        attributes: Attributes | Callable[[], Attributes] | None = None,
     ) -> None:
+        """`attributes` may be a function, called only if the span is kept."""
         self._arguments = (name, kind, attributes)
         self._given = parent.get("traceparent", "") if parent else ""
         self._kept: AbstractContextManager[Span] | None = None
@@ -81,7 +85,7 @@ class span:  # noqa: N801 - reads as what it is: `with telemetry.span(...)`
             name,
             context=remote,
             kind=kind,
-            attributes=attributes,
+            attributes=attributes() if callable(attributes) else attributes,
             record_exception=False,  # an exception's text may quote the request
             set_status_on_exception=False,
         )

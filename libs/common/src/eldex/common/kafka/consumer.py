@@ -349,11 +349,18 @@ def _record(message: Any) -> Record:
         topic=message.topic(),
         key=_text(message.key()),
         value=message.value() or b"",
-        headers={name: _text(value) for name, value in (message.headers() or ())},
+        headers=_headers(message.headers()),
         partition=message.partition(),
         offset=message.offset(),
         written_at=milliseconds / 1000 if kind != TIMESTAMP_NOT_AVAILABLE else 0.0,
     )
+
+
+def _headers(pairs: Sequence[tuple[str, bytes | str | None]] | None) -> dict[str, str]:
+    try:
+        return {name: value.decode() for name, value in pairs or ()}  # type: ignore[union-attr]
+    except (UnicodeDecodeError, AttributeError):
+        return {name: _text(value) for name, value in pairs or ()}
 
 
 def _text(value: bytes | str | None) -> str:

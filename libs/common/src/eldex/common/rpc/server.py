@@ -29,6 +29,7 @@ from eldex.common.clock import Clock
 from eldex.common.errors import Denied, DomainError, InvalidRequest, Kind, Overloaded, Violation
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
+from eldex.common.rpc.deadlines import Deadlines
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -92,6 +93,8 @@ class Dispatcher:
         self._clock, self._policy, self._max_in_flight = clock, policy, max_in_flight
         self._validator = protovalidate.Validator()
         self._in_flight = 0
+        self._deadlines = Deadlines()
+        metrics.calls_in_flight.set_function(lambda: self._in_flight)
         self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         for descriptor, implementation in services:
             for method in descriptor.methods:
@@ -157,11 +160,10 @@ class Dispatcher:
         if self._in_flight >= self._max_in_flight:
             raise Overloaded(retry_after_seconds=0.5)
         self._in_flight += 1
-        metrics.calls_in_flight.set(self._in_flight)
         token = current_call.set(call)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                response = await cast("Awaitable[Message]", method.handler(request, call))
+            handling = cast("Awaitable[Message]", method.handler(request, call))
+            response = await self._deadlines.within(timeout_seconds, handling)
         finally:
             current_call.reset(token)
             self._in_flight -= 1

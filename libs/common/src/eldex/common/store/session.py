@@ -125,7 +125,7 @@ class Session:
                     "recorded_at": now,
                     "document": document,
                 }
-                changes.writes.append(Write(repository.past, past, is_new=True))
+                changes.writes.append(Write(repository.past(), past, is_new=True))
             for event in aggregate.events:
                 entry = publish(event, document["version"], now)
                 changes.writes.append(Write(OUTBOX, entry, is_new=True))
@@ -151,15 +151,13 @@ class Repository(Generic[A]):
     history: ClassVar[bool] = False
     """Keep every version, for "what was known when" (`known_at`)."""
 
-    past: ClassVar[str] = ""
-    """The collection of the versions, from the name of the collection."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.past = f"{cls.collection}_history"
-
     def __init__(self, session: Session) -> None:
         self.session = session
+
+    @classmethod
+    def past(cls) -> str:
+        """The collection of its past versions."""
+        return f"{cls.collection}_history"
 
     async def find(self, key: str) -> A | None:
         """The aggregate, or None."""
@@ -196,7 +194,7 @@ class Repository(Generic[A]):
         """The aggregate as it was recorded at an instant (needs `history`); raises `NotFound`."""
         of_key = {"$gt": f"{key}@", "$lt": f"{key}A"}  # `A` comes after `@`
         past = await self.session.backend.query(
-            self.past, {"_id": of_key, "recorded_at": {"$lte": instant}}, [("_id", -1)], 1
+            self.past(), {"_id": of_key, "recorded_at": {"$lte": instant}}, [("_id", -1)], 1
         )
         if not past:
             raise NotFound(self.kind.__name__, key)

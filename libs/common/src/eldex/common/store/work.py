@@ -130,11 +130,12 @@ class UnitOfWork(Generic[S]):
     ) -> tuple[Outcome, Done[T]]:
         session = Session(self.backend, self._loader)
         now = self.clock()
-        result = await act(self._stores(session), now)
-        changes = session.changes(self._publish, now)
-        # The reply is rendered as it will be after the commit: with the new versions.
-        session.committed()
-        reply = render(result)
+        with self.commit.expecting():
+            result = await act(self._stores(session), now)
+            changes = session.changes(self._publish, now)
+            # The reply is rendered as it will be after the commit: with the new versions.
+            session.committed()
+            reply = render(result)
         document = {"_id": mark.name, "digest": mark.digest(), "reply": reply}
         changes.writes.append(Write(MARKS, document | {"expires_at": now + MARK_TTL}))
         return await self.commit.submit(changes), Done(result, reply, replayed=False)
@@ -160,5 +161,5 @@ def collections_of(repositories: Iterable[type[Repository[Any]]]) -> dict[str, l
     for repository in repositories:
         needed[repository.collection] = list(repository.indexes)
         if repository.history:
-            needed[repository.past] = []
+            needed[repository.past()] = []
     return needed

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from eldex.common.mongo import MongoBackend, patiently
+from eldex.common.mongo import MongoBackend
 from eldex.common.store import Document, Index
 from eldex.console.domain.people import Act, Action
 
@@ -39,13 +39,12 @@ class MongoActions:
             "detail": action.detail,
         }
 
-        async def run() -> None:
-            # The key is new, so a duplicate means that a try before this one had gone through.
-            await self._backend.database.command(
-                "insert", ACTIONS, documents=[document], writeConcern={"w": "majority", "j": True}
-            )
-
-        await patiently(run)
+        # The plain command, because it answers a duplicate instead of raising: the key is new, so
+        # that means that a try before this one had gone through.
+        durable = {"w": "majority", "j": True}
+        await self._backend.ask(
+            lambda db: db.command("insert", ACTIONS, documents=[document], writeConcern=durable)
+        )
 
     async def find(self, key: str) -> Action | None:
         """One entry."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from eldex.common.clock import Clock
 from eldex.common.logs import logger
-from eldex.common.mongo import MongoBackend, patiently
+from eldex.common.mongo import MongoBackend
 from eldex.common.store import Document, Index
 from eldex.console.domain.service_map import DELIVERIES, Edge
 from eldex.console.domain.spans import Kind, Span, SpanEvent, SpanLink, Tags, instant, party_of
@@ -47,7 +47,7 @@ class MongoSpans:
     """`Spans` on MongoDB."""
 
     def __init__(self, backend: MongoBackend, clock: Clock, kept_for: timedelta) -> None:
-        self._database, self._clock, self._kept_for = backend.database, clock, kept_for
+        self._backend, self._clock, self._kept_for = backend, clock, kept_for
         self._seen: dict[tuple[str, str], datetime] = {}
 
     async def add(self, spans: Sequence[Span]) -> None:
@@ -55,18 +55,17 @@ class MongoSpans:
         now = self._clock()
         documents = [_document(span, now + self._kept_for) for span in spans]
 
-        async def run() -> Document:
-            # The plain command, because it answers duplicates instead of raising.
-            reply: Document = await self._database.command(
+        # The plain command, because it answers duplicates instead of raising.
+        reply = await self._backend.ask(
+            lambda db: db.command(
                 "insert",
                 SPANS,
                 documents=documents,
                 ordered=False,
                 writeConcern={"w": "majority"},
             )
-            return reply
-
-        errors = (await patiently(run)).get("writeErrors", [])
+        )
+        errors = reply.get("writeErrors", [])
         strange = [error for error in errors if error["code"] != _DUPLICATE_KEY]
         if strange:
             logger().error("spans_not_stored", spans=len(strange), code=strange[0]["code"])
@@ -85,7 +84,7 @@ class MongoSpans:
             }
             for service, name in new
         ]
-        await patiently(lambda: self._database.command("update", OPERATIONS, updates=updates))
+        await self._backend.ask(lambda db: db.command("update", OPERATIONS, updates=updates))
         if len(self._seen) > 20_000:
             self._seen.clear()
         self._seen.update(dict.fromkeys(new, now + _SEEN_AGAIN))
@@ -136,7 +135,7 @@ class MongoSpans:
             return None
         total = len(spans)
         if total == MOST_SPANS_OF_A_TRACE:
-            total = await patiently(lambda: self._database[SPANS].count_documents(where))
+            total = await self._backend.count(SPANS, where)
         return tree(trace_id, spans, total)
 
     async def of_traces(self, trace_ids: Sequence[str]) -> list[Span]:
@@ -158,8 +157,7 @@ class MongoSpans:
     async def operations(self) -> dict[str, list[str]]:
         """Services with their operations, in alphabetical order."""
         found: dict[str, list[str]] = {}
-        cursor = self._database[OPERATIONS].find({}, {"_id": 1}).sort("_id", 1).limit(5_000)
-        for document in await patiently(lambda: cursor.clone().to_list(None)):
+        for document in await self._backend.query(OPERATIONS, {}, [("_id", 1)], 5_000):
             service, _, name = document["_id"].partition("\n")
             found.setdefault(service, []).append(name)
         return found
@@ -206,21 +204,16 @@ class MongoSpans:
 
     async def count(self) -> int:
         """About how many are kept."""
-        counted: int = await patiently(self._database[SPANS].estimated_document_count)
-        return counted
+        return await self._backend.ask(lambda db: db[SPANS].estimated_document_count())
 
     async def _find(self, where: Document, limit: int) -> list[Span]:
-        cursor = self._database[SPANS].find(where).sort("start_us", 1).limit(limit)
-        found = await patiently(lambda: cursor.clone().to_list(None))
+        found = await self._backend.query(SPANS, where, [("start_us", 1)], limit)
         return [_span(document) for document in found]
 
     async def _aggregate(self, stages: Sequence[Document]) -> list[Document]:
-        async def run() -> list[Document]:
-            cursor = await self._database[SPANS].aggregate(stages, maxTimeMS=10_000)
-            return await cursor.to_list(None)
-
-        found: list[Document] = await patiently(run)
-        return found
+        return await self._backend.ask(
+            lambda db: list(db[SPANS].aggregate(stages, maxTimeMS=10_000))
+        )
 
 
 def _where(search: Search) -> Document:
