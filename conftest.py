@@ -20,9 +20,14 @@ from eldex.local.mongod import Mongod
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Tell pytest of `--exhaustive`."""
+    """Tell pytest of the options of this house."""
     parser.addoption(
         "--exhaustive", action="store_true", help="run the tests marked exhaustive too (hours)"
+    )
+    parser.addoption(
+        "--services",
+        metavar="NAMES",
+        help="start only these services of the city (comma-separated) for the stories that are run",
     )
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from eldex.common.identifiers import check_character
 from eldex.local.field import Field, field_of
 from eldex.local.loading import set_insurance_parameters
-from eldex.local.stack import Settings, Stack
+from eldex.local.stack import SERVICES, Settings, Stack
 
 HERE = Path(__file__).parent
 
@@ -25,10 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A city that is up."""
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> AsyncIterator[Stack]:
+    """A city that is up; with `--services`, only as much of it."""
     root = tmp_path_factory.mktemp("city")
-    async with Stack(Settings.for_tests(root)) as running:
+    wanted = (pytestconfig.getoption("--services") or ",".join(SERVICES)).split(",")
+    if strangers := set(wanted) - set(SERVICES):
+        raise pytest.UsageError(f"--services: the city has no {', '.join(sorted(strangers))}")
+    services = [name for name in SERVICES if name in wanted]
+    async with Stack(Settings.for_tests(root), services=services) as running:
         yield running
 
 
@@ -36,7 +42,8 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def field(stack: Stack) -> AsyncIterator[Field]:
     """Its departments, and the watcher of its events."""
     async with field_of(stack) as people:
-        await set_insurance_parameters(people)
+        if "medical" in stack.services:
+            await set_insurance_parameters(people)
         yield people
 
 
