@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -263,6 +264,20 @@ def test_what_is_no_line_is_not_appended(tmp_path: Path) -> None:
         assert log.size == 0
         assert log.append([]).size == 0
         assert log.append([b"x" * MOST_BYTES]).size == 1
+
+
+def test_appending_costs_few_microseconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = some(0, 64 * 50)
+    with Log.open(tmp_path, ORIGIN) as log:
+        began = time.process_time()
+        for start in range(0, len(data), 64):
+            log.append(data[start : start + 64])
+        cost = (time.process_time() - began) / len(data) * 1e6
+    with capsys.disabled():
+        sys.stdout.write(f"\nappend in batches of 64: {cost:.1f} µs of CPU a record\n")
+    assert cost < 30  # the aim is 10, on a machine that does nothing else
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:

@@ -56,8 +56,14 @@ class HashFile:
 
         Not flushed: what a crash takes away is made again from the records.
         """
-        data = b"".join(nodes)
-        place = stored_hash_count(size) * HASH_BYTES
+        self._write(stored_hash_count(size), nodes)
+
+    def write_above(self, level: int, n: int, nodes: list[bytes]) -> None:
+        """Write the nodes that the node `(level, n)` completed, lowest first."""
+        self._write(stored_hash_index(level, n) + 1, nodes)
+
+    def _write(self, index: int, nodes: list[bytes]) -> None:
+        data, place = b"".join(nodes), index * HASH_BYTES
         while data:
             written = os.pwrite(self._file, data, place)
             data, place = data[written:], place + written
