@@ -21,7 +21,7 @@ from eldex.evidence.log import Archived, BrokenLog, Log, LogInUse
 from eldex.evidence.records import MOST_BYTES
 from eldex.evidence.segments import BrokenSegment, NotARecord, SegmentFile
 from eldex.evidence.testing import ORIGIN, Exchange, files_of, head_of, key, record
-from eldex.evidence.tree import leaf_hash, verify_consistency, verify_inclusion
+from eldex.evidence.tree import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
 
 HEIGHT = 3
 
@@ -447,6 +447,26 @@ def test_a_missing_seal_or_segment_is_told(tmp_path: Path) -> None:
     (tmp_path / "000000000016.seal").unlink()
     (tmp_path / "000000000016.segment").unlink()
     with pytest.raises(BrokenLog, match="does not follow"):
+        opened(tmp_path)
+
+
+def test_a_segment_that_ends_too_early_before_another_is_told(tmp_path: Path) -> None:
+    whole = files_of(some(0, 9), HEIGHT)
+    for name in ("000000000000.segment", "000000000008.segment"):
+        (tmp_path / name).write_bytes(whole[name])
+    with opened(tmp_path) as log:  # a crash before it was sealed
+        assert log.checkpoint() == head_of(some(0, 9))
+    (tmp_path / "000000000000.seal").unlink()
+    (tmp_path / "000000000000.segment").write_bytes(whole["000000000000.segment"][:-9])
+    with pytest.raises(BrokenLog, match=r"000000000000\.segment ends before its last record"):
+        opened(tmp_path)
+
+
+def test_the_checkpoint_of_another_log_is_refused(tmp_path: Path) -> None:
+    stranger = key("exchange.z-city.example/log")
+    note = Checkpoint(stranger.verifier.name, 0, EMPTY_ROOT).sign(stranger)
+    (tmp_path / "checkpoint").write_bytes(note.encode())
+    with pytest.raises(BrokenLog, match="z-city"):
         opened(tmp_path)
 
 

@@ -16,6 +16,7 @@ import pytest
 from eldex.evidence.checkpoint import Checkpoint
 from eldex.evidence.receipts import Bundle
 from eldex.evidence.testing import ORIGIN, Exchange, files_of, head_of, key, record
+from eldex.evidence.tree import EMPTY_ROOT
 from eldex.evidence.verify import main
 
 
@@ -192,6 +193,36 @@ def test_nothing_but_checkpoints_can_still_show_a_fork(
     said = capsys.readouterr().out
     assert "FORK" in said
     assert "two trees of 25 records are signed" in said
+    assert code == 1
+
+
+def test_what_is_beside_sound_records_is_told(
+    auditor: Auditor, exchange: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranger = key("exchange.z-city.example/log")
+    foreign = Checkpoint(stranger.verifier.name, 0, EMPTY_ROOT).sign(stranger)
+    nobody = exchange.policy.replace("quorum partners", "quorum none")
+    auditor.put("policy", f"log {stranger.verifier}\n{nobody}")
+    other = auditor.put("foreign", foreign.encode())
+    with (auditor.desk / "receipts").open("a") as file:
+        file.write(str(exchange.receipts[0]).replace("a-city", "z-city") + "\n")
+    full, last = (auditor.log / f"{first:012d}.segment" for first in (16, 64))
+    full.write_bytes(full.read_bytes() + b"more")
+    lines = last.read_bytes().split(b"\n")
+    last.write_bytes(b"\n".join([lines[0], b"A" + lines[1][1:], b""]))
+    shutil.copy(full, auditor.log / "000000000017.segment")
+    shutil.copy(full, auditor.log / "16.segment")
+    code, said = auditor.verify(capsys, "--origin", ORIGIN, "--checkpoint", other)
+    for line in (
+        "UNPROVEN foreign: it is of another log: exchange.z-city.example/log",
+        "UNPROVEN receipts: a receipt of another log, exchange.z-city.example/log",
+        "INSERTED record 32, 000000000016.segment: bytes follow the last record",
+        "FRAME record 64, 000000000064.segment: the hash in front of it is not its own",
+        "HEADER record 17, 000000000017.segment: no segment begins there",
+        "HEADER 16.segment: no segment has this name",
+        "65 of them under 1 trusted checkpoints, 65 receipts borne out; 4 wrong, 2 left open",
+    ):
+        assert line in said.replace(f"{auditor.desk}/", "")
     assert code == 1
 
 
