@@ -5,9 +5,9 @@ batch is one `find` and one transaction of one bulk replace and one insert into 
 (synchronous PyMongo, two threads); a change stream of the outbox goes to Kafka with its token kept
 per batch. `projector`: raw `consume`, one bulk of version-guarded upserts, then the offset.
 
-State, event and record have the content that the house gives them. What it leaves out is what a
-framework is for: identity, policy, field rules, marks of requests and events, history, traces,
-metrics, logs, dead letters, masking, mutual TLS. With `all` it also writes, as tightly, the further
+State, event and record have the content that the house gives them, and state has the same indexes.
+What it leaves out is what a framework is for: identity, policy, field rules, marks of requests and
+events, history, traces, metrics, logs, dead letters, masking, mutual TLS. With `all` it also writes, as tightly, the further
 documents that the house writes (history, marks of requests and of events).
 """
 
@@ -38,6 +38,7 @@ from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.api.trunk.v1 import trunk_service_pb2 as trunk_pb
 from eldex.common.identifiers import RegionCode, new_key
+from eldex.registry.store import MongoResidents
 
 _DURABLE = WriteConcern(w="majority", j=True)
 _MOST = 512
@@ -250,8 +251,8 @@ async def server(listen: str, mongo_uri: str, database: str, bootstrap: str, whi
     if which == "all":
         work.database["residents_history"].create_index([("key", 1), ("version", -1)], unique=True)
         work.database["marks"].create_index("expires_at", expireAfterSeconds=86_400)
-    for fields in ("document.sealed",), ("lineage", "_id"), ("lineage", "born_on"):
-        work.database["residents"].create_index([(f, 1) for f in fields])
+    for index in MongoResidents.indexes:
+        work.database["residents"].create_index(list(index.fields), unique=index.unique)
     args = (work.database, bootstrap, f"{database}-residents")
     threading.Thread(target=relay, args=args, daemon=True).start()
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -177,7 +178,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         ]
         if consumer is not None:
             tasks.append(asyncio.create_task(consumer.run()))
-        _settle_memory()
+        _settle_in()
         logger().info("service_started", port=port)
         try:
             yield Running(port, tasks, consumer, relay, parts)
@@ -203,16 +204,19 @@ _GARBAGE_AFTER = 100_000
 """Objects that must have come and stayed before cycles among them are looked for."""
 
 
-def _settle_memory() -> None:
-    """Spare the collector of cycles what lives as long as the process, and the crowd of the moment.
+def _settle_in() -> None:
+    """Set the interpreter up for a process that lives long and serves many.
 
-    Tables and the contract are some 10⁶ objects, a thousand calls under way some 10⁵. Looking
-    through them again and again took a third of a call's CPU and the longest pauses; what is not
-    in a cycle is freed without it.
+    The collector of cycles is spared what lives as long as the process, and the crowd of the moment:
+    tables and the contract are some 10⁶ objects, a thousand calls under way some 10⁵. Looking through
+    them again and again took a third of a call's CPU and the longest pauses; what is not in a cycle is
+    freed without it. Threads of the drivers need the interpreter for moments at a time, and shall not
+    wait the usual 5 ms for each.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_AFTER, 20, 100)
+    sys.setswitchinterval(0.001)
 
 
 async def _parts(plan: Plan[S], settings: Settings, stack: AsyncExitStack) -> Parts[S]:

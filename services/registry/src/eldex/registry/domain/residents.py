@@ -182,7 +182,8 @@ class Resident(Aggregate):
 
     def classes_on(self, day: date) -> list[EligibilityClass]:
         """The eligibility classes that hold on a day, each once."""
-        return list(dict.fromkeys(h.eligibility_class for h in self.classes if h.holds(day)))
+        held = [h.eligibility_class for h in self.classes if h.holds(day)]
+        return list(dict.fromkeys(held))
 
     @property
     def level(self) -> HeldLevel | None:
