@@ -36,7 +36,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from pymongo import MongoClient
 
-from eldex.common.rpc.tls import channel_credentials
+from eldex.common.rpc.tls import CertificateFiles, channel_credentials
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
@@ -199,7 +199,9 @@ class Caller:
     """Asks the service, knowing of its contract only what its own reflection tells."""
 
     def __init__(self, service: Running) -> None:
-        self._channel = grpc.secure_channel(service.address, channel_credentials(service.identity))
+        self._channel = grpc.secure_channel(
+            service.address, channel_credentials(CertificateFiles(service.identity))
+        )
         self._pool: Any = DescriptorPool(ProtoReflectionDescriptorDatabase(self._channel))
 
     def ask(self, fields: dict[str, Any]) -> dict[str, Any]:

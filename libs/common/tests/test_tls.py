@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -14,14 +17,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from google.protobuf.message import Message
 
 from eldex.api.operations.v1 import operations_service_pb2 as pb
 from eldex.api.trunk.v1 import trunk_service_pb2 as trunk_pb
 from eldex.api.trunk.v1.trunk_service_pb2_grpc import TrunkServiceStub
-from eldex.common.rpc.call import Identity
-from eldex.common.rpc.tls import BadCertificateFolder, channel_credentials, server_credentials
-from eldex.common.testing.doors import GET, Caller, Desk, caller, open_door
+from eldex.common.errors import Unavailable
+from eldex.common.rpc import channel as channel_module
+from eldex.common.rpc.call import Call, Identity
+from eldex.common.rpc.channel import RenewedChannel
+from eldex.common.rpc.tls import (
+    BadCertificateFolder,
+    CertificateFiles,
+    channel_credentials,
+    server_credentials,
+)
+from eldex.common.testing.doors import GET, Caller, Desk, Road, caller, open_door
 from eldex.local.authority import Authority
+from eldex.local.ports import reserve
 
 REGISTRY, EXCHANGE = "511700/service/registry", "511700/service/exchange"
 
@@ -84,7 +97,7 @@ async def test_without_a_certificate_of_our_authority_nobody_is_talked_to(
     async with open_door(registry, desk) as port:
         anonymous = grpc.ssl_channel_credentials((registry / "ca.pem").read_bytes())
         assert await refusal(port, anonymous) == "UNAVAILABLE"
-        assert await refusal(port, channel_credentials(foreign)) == "UNAVAILABLE"
+        assert await refusal(port, channel_credentials(CertificateFiles(foreign))) == "UNAVAILABLE"
         async with grpc.aio.insecure_channel(f"localhost:{port}") as channel:
             reply = await Caller("unary", channel).ask(GET, b"", timeout_seconds=5)
             assert reply.code == "UNAVAILABLE"
@@ -144,6 +157,13 @@ def test_a_name_is_read_from_its_uri(uri: str, path: str | None, service: str | 
     assert (identity.service if identity else None) == service
 
 
+async def is_answered(opened: Caller) -> bool:
+    try:
+        return (await opened.ask(GET, b"")).code == "OK"
+    except Unavailable:
+        return False
+
+
 def serial_shown(port: int, home: Path) -> int:
     """The serial number of the certificate that a server shows to a new connection."""
     context = ssl.create_default_context(cafile=home / "ca.pem")
@@ -191,13 +211,129 @@ async def test_a_new_certificate_is_taken_up_under_way_and_no_call_fails(
     assert len(serials) == 6
 
 
+ROADS: list[Road] = ["unary", "trunk"]
+
+
+class Flow:
+    """Calls that keep coming, eight at a time from each end, and how they were answered."""
+
+    def __init__(self, ends: Sequence[Caller]) -> None:
+        self.codes: list[str] = []
+        self._finished = False
+        self._calling = [asyncio.create_task(self._call(end)) for end in ends for _ in range(8)]
+
+    async def _call(self, end: Caller) -> None:
+        while not self._finished:
+            self.codes.append((await end.ask(GET, b"")).code)
+
+    async def goes_on(self) -> None:
+        """Wait until so many more were answered that some began after this."""
+        so_far = len(self.codes)
+        async with asyncio.timeout(20):
+            while len(self.codes) < so_far + 100:
+                await asyncio.sleep(0.005)
+
+    async def end(self) -> set[str]:
+        """Stop calling; how all calls were answered."""
+        self._finished = True
+        await asyncio.gather(*self._calling)
+        return set(self.codes)
+
+
+async def still_answers(stream: Any) -> bool:
+    """Whether a stream of a trunk that is open carries another call."""
+    await stream.write(trunk_pb.CarryRequest(calls=[trunk_pb.Call(call_id=1, method=GET)]))
+    message = await stream.read()
+    return [(reply.call_id, reply.code) for reply in message.replies] == [(1, 0)]
+
+
+async def succeed(successor: Authority, ends: dict[Path, str], flow: Flow) -> None:
+    """The way to a new authority: both trusted, then certificates of the new one, then it alone."""
+    new = (successor.folder / "ca" / "ca.pem").read_bytes()
+    for folder in ends:
+        (folder / "ca.pem").write_bytes((folder / "ca.pem").read_bytes() + new)
+    await flow.goes_on()
+    for folder, name in ends.items():
+        issued = successor.issue(name)
+        for file in ("key.pem", "cert.pem"):
+            (folder / file).write_bytes((issued / file).read_bytes())
+        await flow.goes_on()
+    for folder in ends:
+        (folder / "ca.pem").write_bytes(new)
+    await flow.goes_on()
+
+
+async def test_both_ends_get_new_certificates_and_then_a_new_authority_while_calls_flow(
+    authority: Authority, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "_LOOK_EVERY_SECONDS", 0.0)
+    home, port = authority.issue(EXCHANGE), reserve()
+    homes = {home: EXCHANGE, registry: REGISTRY}
+    async with AsyncExitStack() as stack, AsyncExitStack() as first_life:
+        await first_life.enter_async_context(open_door(registry, Desk(), port=port))
+        ends = [await stack.enter_async_context(caller(road, port, home)) for road in ROADS]
+        flow = Flow(ends)
+        await flow.goes_on()
+        long_lived = TrunkServiceStub(ends[0].channel).Carry()
+        for _ in range(4):
+            for folder, name in homes.items():
+                (folder / "cert.pem").unlink()
+                await flow.goes_on()  # half of the files are there: the old ones hold
+                authority.issue(name)
+                await flow.goes_on()
+            assert await still_answers(long_lived)
+        await succeed(Authority.open(tmp_path / "successor"), homes, flow)
+        assert await still_answers(long_lived)
+        assert await flow.end() == {"OK"}
+        long_lived.cancel()
+
+        # A new process at the other end knows the new authority only.
+        await first_life.aclose()
+        async with open_door(registry, Desk(), port=port), asyncio.timeout(15):
+            for end in ends:
+                while not await is_answered(end):
+                    await asyncio.sleep(0.05)  # the channel waits a little before it tries again
+
+
+async def test_what_was_left_for_a_new_certificate_is_closed_after_its_last_call(
+    authority: Authority, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "_LOOK_EVERY_SECONDS", 0.0)
+    home, desk, going = authority.issue(EXCHANGE), Desk(), asyncio.Event()
+    quick = desk.answer
+
+    async def slow(request: object, call: Call) -> Message:
+        await going.wait()
+        return await quick(request, call)
+
+    async with open_door(registry, desk) as port, AsyncExitStack() as stack:
+        ends = [await stack.enter_async_context(caller(road, port, home)) for road in ROADS]
+        desk.answer = slow
+        under_way = [asyncio.create_task(end.ask(GET, b"")) for end in ends]
+        async with asyncio.timeout(10):
+            while len(desk.calls) < 2:
+                await asyncio.sleep(0.005)
+        desk.answer = quick
+        (home / "cert.pem").unlink()
+        authority.issue(EXCHANGE)
+        assert [(await end.ask(GET, b"")).code for end in ends] == ["OK", "OK"]
+        channels = [end.channel for end in ends]
+        assert all(isinstance(each, RenewedChannel) and each.left() == 1 for each in channels)
+        assert not any(task.done() for task in under_way)
+        going.set()
+        assert [(await task).code for task in under_way] == ["OK", "OK"]
+        async with asyncio.timeout(10):
+            while any(isinstance(each, RenewedChannel) and each.left() for each in channels):
+                await asyncio.sleep(0.005)
+
+
 def test_a_folder_that_is_not_what_it_should_be_says_what_is_wrong(
     authority: Authority, registry: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BadCertificateFolder, match=r"ELDEX_TLS_DIR must hold ca\.pem, cert\.pem"):
         server_credentials(tmp_path / "nowhere")
     with pytest.raises(BadCertificateFolder, match="No such file"):
-        channel_credentials(tmp_path)
+        CertificateFiles(tmp_path)
 
     other = authority.issue("511700/service/medical")
     key = (registry / "key.pem").read_bytes()
@@ -208,7 +344,7 @@ def test_a_folder_that_is_not_what_it_should_be_says_what_is_wrong(
 
     (registry / "cert.pem").write_text("王秀英")
     with pytest.raises(BadCertificateFolder, match="must be PEM"):
-        channel_credentials(registry)
+        CertificateFiles(registry)
 
 
 async def test_an_answer_is_for_the_one_who_asked(authority: Authority, registry: Path) -> None:

@@ -14,8 +14,9 @@ from opentelemetry.trace import SpanKind
 
 from eldex.common import metrics, telemetry
 from eldex.common.errors import Unavailable
+from eldex.common.rpc.channel import RenewedChannel
 from eldex.common.rpc.server import MAX_FRAME_BYTES
-from eldex.common.rpc.tls import channel_credentials
+from eldex.common.rpc.tls import CertificateFiles, channel_credentials
 
 M = TypeVar("M", bound=Message)
 
@@ -23,18 +24,22 @@ _AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.
 
 
 def channel(target: str, tls_dir: Path) -> grpc.aio.Channel:
-    """A channel with the process's own certificate."""
-    return grpc.aio.secure_channel(
-        target,
-        channel_credentials(tls_dir),
-        options=[
-            ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
-            ("grpc.max_send_message_length", MAX_FRAME_BYTES),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
-        ],
-    )
+    """A channel with the process's own certificate, also after that was renewed."""
+
+    def opening(files: CertificateFiles) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(
+            target,
+            channel_credentials(files),
+            options=[
+                ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+                ("grpc.max_send_message_length", MAX_FRAME_BYTES),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2_000),
+            ],
+        )
+
+    return RenewedChannel(CertificateFiles(tls_dir), opening)
 
 
 class Peer:

@@ -35,41 +35,57 @@ def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
     return ca, cert, key
 
 
+class CertificateFiles:
+    """The three files of a folder, read whole, and again when they have changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen = self._stamp()
+        self.content = _read(folder)
+        """The authority's certificates, our own, and its key."""
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            return tuple(
+                (self._folder / name).stat().st_mtime_ns
+                for name in ("ca.pem", "cert.pem", "key.pem")
+            )
+        except OSError:
+            return ()
+
+    def changed(self) -> bool:
+        """Whether there is new content; half-written files are none yet, and looked at again."""
+        now = self._stamp()
+        if now == self._seen or not now:
+            return False
+        try:
+            self.content = _read(self._folder)
+        except BadCertificateFolder:
+            return False
+        self._seen = now
+        return True
+
+
 def server_credentials(folder: Path) -> grpc.ServerCredentials:
     """Credentials that demand a client certificate; files are read again when they change."""
+    files = CertificateFiles(folder)
 
     def configuration() -> grpc.ServerCertificateConfiguration:
-        ca, cert, key = _read(folder)
+        ca, cert, key = files.content
         return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
 
-    def stamp() -> tuple[int, ...]:
-        return tuple(
-            (folder / name).stat().st_mtime_ns for name in ("ca.pem", "cert.pem", "key.pem")
-        )
-
-    seen = [stamp() if folder.is_dir() else ()]
-    first = configuration()
-
     def fetch() -> grpc.ServerCertificateConfiguration | None:
-        try:
-            now = stamp()
-            if now == seen[0]:
-                return None
-            renewed = configuration()
-        except (OSError, BadCertificateFolder):
-            return None  # half-written: keep the old ones, the next handshake looks again
-        seen[0] = now
-        return renewed
+        return configuration() if files.changed() else None
 
     # None means "keep what you have"; the stubs do not know it.
     return grpc.dynamic_ssl_server_credentials(
-        first,
+        configuration(),
         fetch,  # type: ignore[arg-type]
         require_client_authentication=True,
     )
 
 
-def channel_credentials(folder: Path) -> grpc.ChannelCredentials:
-    """Credentials of a client of this house."""
-    ca, cert, key = _read(folder)
+def channel_credentials(files: CertificateFiles) -> grpc.ChannelCredentials:
+    """Credentials of a client of this house, as the files are now."""
+    ca, cert, key = files.content
     return grpc.ssl_channel_credentials(ca, key, cert)

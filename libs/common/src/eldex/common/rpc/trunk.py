@@ -16,6 +16,7 @@ from eldex.api.trunk.v1 import trunk_service_pb2 as pb
 from eldex.api.trunk.v1.trunk_service_pb2_grpc import TrunkServiceStub
 from eldex.common.errors import Unavailable
 from eldex.common.rpc.call import Call
+from eldex.common.rpc.channel import current
 from eldex.common.rpc.server import MAX_MESSAGE_BYTES, Answer, Dispatcher
 from eldex.common.rpc.status import Failure, plain, reason_of
 
@@ -104,53 +105,38 @@ def _reply(call_id: int, answer: Answer) -> pb.Reply:
     return reply
 
 
-class Trunk:
-    """The caller's end. Opens by itself, and opens again after a break.
-
-    Calls that were under way when it broke fail with UNAVAILABLE; whether they had happened, their
-    request_id tells.
-    """
+class _Stream:
+    """One stream of a trunk: what is to be sent on it, and who waits for a reply."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: Any = TrunkServiceStub(channel)
+        self.channel = channel
         self._waiting: dict[int, asyncio.Future[pb.Reply]] = {}
         self._queue: list[pb.Call] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._last_id = 0
+        self._is_left = False
+        self.task = asyncio.create_task(self._run())
 
-    async def call(
-        self,
-        method: str,
-        request: bytes,
-        metadata: Mapping[str, str] | None = None,
-        timeout_seconds: float = 10.0,
-    ) -> pb.Reply:
+    async def call(self, call: pb.Call) -> pb.Reply:
         """Send one call and wait for its reply; raises `Unavailable`, `TimeoutError`."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
-        self._last_id += 1
-        call_id = self._last_id
-        call = pb.Call(
-            call_id=call_id, method=method, request=request, timeout_seconds=timeout_seconds
-        )
-        for key, value in (metadata or {}).items():
-            call.metadata.add(key=key, value=value.encode())
-        if len(request) > MAX_MESSAGE_BYTES:
-            return _reply(call_id, Answer(failure=_too_large()))  # sent, it would break the stream
         future: asyncio.Future[pb.Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[call_id] = future
+        self._waiting[call.call_id] = future
         self._queue.append(call)
         self._wake.set()
         try:
             # The far end keeps the deadline; ours only guards against its silence.
-            async with asyncio.timeout(timeout_seconds + 0.5):
+            async with asyncio.timeout(call.timeout_seconds + 0.5):
                 return await future
         finally:
-            self._waiting.pop(call_id, None)
+            self._waiting.pop(call.call_id, None)
+
+    def leave(self) -> None:
+        """No call will come after those that have; the far end answers them and ends the stream."""
+        self._is_left = True
+        self._wake.set()
 
     async def _run(self) -> None:
-        stream = self._stub.Carry()
+        stub: Any = TrunkServiceStub(self.channel)
+        stream = stub.Carry()
 
         async def write() -> None:
             while True:
@@ -158,6 +144,9 @@ class Trunk:
                 self._wake.clear()
                 while self._queue:
                     await stream.write(pb.CarryRequest(calls=_batch(self._queue)))
+                if self._is_left:
+                    await stream.done_writing()
+                    return
 
         writer = asyncio.create_task(write())
         # A broken stream is told to every caller below; the writer meets it too.
@@ -178,11 +167,57 @@ class Trunk:
                 if not future.done():
                     future.set_exception(Unavailable("trunk"))
 
+
+class Trunk:
+    """The caller's end. Opens by itself, and opens again after a break or under a new certificate.
+
+    Calls that were under way when it broke fail with UNAVAILABLE; whether they had happened, their
+    request_id tells. Under a new certificate nothing breaks: who is under way ends on the old stream.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._stream: _Stream | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_id = 0
+
+    async def call(
+        self,
+        method: str,
+        request: bytes,
+        metadata: Mapping[str, str] | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> pb.Reply:
+        """Send one call and wait for its reply; raises `Unavailable`, `TimeoutError`."""
+        self._last_id += 1
+        call = pb.Call(
+            call_id=self._last_id, method=method, request=request, timeout_seconds=timeout_seconds
+        )
+        for key, value in (metadata or {}).items():
+            call.metadata.add(key=key, value=value.encode())
+        if len(request) > MAX_MESSAGE_BYTES:
+            # Sent, it would break the stream.
+            return _reply(call.call_id, Answer(failure=_too_large()))
+        return await self._open().call(call)
+
+    def _open(self) -> _Stream:
+        channel, stream = current(self._channel), self._stream
+        if stream is not None and not stream.task.done():
+            if stream.channel is channel:
+                return stream
+            stream.leave()
+        self._stream = stream = _Stream(channel)
+        self._tasks.add(stream.task)
+        stream.task.add_done_callback(self._tasks.discard)
+        return stream
+
     async def close(self) -> None:
         """End the stream."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._tasks:
+            tasks = set(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 def _too_large() -> Failure:
