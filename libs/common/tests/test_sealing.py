@@ -72,6 +72,14 @@ def test_after_a_new_key_old_records_still_open_and_new_ones_are_sealed_with_it(
     after = renewed.seal(NUMBER)
     assert renewed.open(before) == renewed.open(after) == NUMBER
     assert after != before
+    assert renewed.seals(NUMBER) == [after, before]
+
+    (tmp_path / "sealing.key").rename(tmp_path / "sealing.2.key")
+    put_key(tmp_path, "sealing.key", os.urandom(64))
+    again = Sealer.from_folder(tmp_path, "registry/document")
+    assert again.seals(NUMBER) == [again.seal(NUMBER), after, before]
+    assert [again.open(each) for each in again.seals(NUMBER)] == [NUMBER] * 3
+    (tmp_path / "sealing.2.key").rename(tmp_path / "sealing.key")
 
     (tmp_path / "sealing.1.key").unlink()
     only_new = Sealer.from_folder(tmp_path, "registry/document")

@@ -10,6 +10,8 @@ from eldex.api.credit.v1 import credit_service_pb2 as pb
 from eldex.api.credit.v1 import worker_file_pb2
 from eldex.api.registry.v1 import resident_pb2
 from eldex.common.errors import AlreadyExists, NotFound
+from eldex.common.sealing import Sealer
+from eldex.credit import store
 from eldex.credit.domain.terms import DayImpossible
 from eldex.credit.domain.worker import (
     AppealTooLate,
@@ -51,6 +53,21 @@ async def decide(city: Any, key: str, conduct_key: str, annulled: bool) -> Any:
         document="申诉处理决定 4",
     )
     return (await city.door.decide_appeal(request, city.call())).worker_file
+
+
+async def test_after_a_new_sealing_key_a_file_is_found_by_number_and_not_opened_twice(
+    city: Any,
+) -> None:
+    key = await city.worker()
+    store.use_sealer(Sealer({1: bytes(64), 255: bytes(range(64))}, "credit/worker"))
+    with pytest.raises(AlreadyExists):
+        await city.worker()
+    document = resident_pb2.PersonDocument(
+        kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=city.number
+    )
+    question = pb.FindWorkerFileRequest(document=document)
+    reply = await city.door.find_worker_file(question, city.call())
+    assert reply.worker_file.worker_key == key
 
 
 async def test_a_commendation_and_a_misconduct_stand_side_by_side_with_their_sources(

@@ -19,7 +19,9 @@ from eldex.common.errors import (
     StaleVersion,
 )
 from eldex.common.identifiers import InvalidIdentityNumber
+from eldex.common.sealing import Sealer
 from eldex.common.store import Document
+from eldex.registry import store
 from eldex.registry.domain.days import DayImpossible
 from eldex.registry.handlers.ports import DivisionAbolished, DivisionUnknown
 
@@ -62,6 +64,25 @@ async def test_the_same_document_is_not_entered_twice(counter: Any) -> None:
     with pytest.raises(AlreadyExists):
         await counter.ask(registration())
     assert len(counter.service.events(events_pb.ResidentRegistered)) == 1
+
+
+async def test_after_a_new_sealing_key_old_records_are_found_by_number_and_not_entered_twice(
+    counter: Any,
+) -> None:
+    entered = (await counter.ask(registration())).resident
+    store.use_sealer(Sealer({1: bytes(64), 255: bytes(range(64))}, "registry/document"))
+    found = (await counter.ask(question(NUMBER))).resident
+    assert found.resident_key == entered.resident_key
+    with pytest.raises(AlreadyExists):
+        await counter.ask(registration())
+
+    # What is written again is sealed with the new key, and still found.
+    await counter.die(entered.resident_key, "2026-11-01")
+    store.use_sealer(Sealer({255: bytes(range(64))}, "registry/document"))
+    found = (await counter.ask(question(NUMBER))).resident
+    assert found.resident_key == entered.resident_key
+    with pytest.raises(AlreadyExists):
+        await counter.ask(registration())
 
 
 async def test_a_repeated_request_gets_the_first_reply_and_other_content_is_refused(

@@ -1,9 +1,10 @@
 """Sealing of identity numbers at rest: AES-SIV (RFC 5297), deterministic, so that they are found by.
 
 Deterministic sealing shows which records hold the same number and nothing else; it is used for the
-identity number only. Sealed bytes begin with the number of the key (1 byte), so that a new key can
-come while old records still open with the old one: rename `sealing.key` to `sealing.<n>.key` and put
-the new one in its place.
+identity number only. When a new key comes, the old one is renamed from `sealing.key` to
+`sealing.<n>.key`: what it sealed still opens, and is found by all the seals that a number may have
+(`docs/runbook.md`). Sealed bytes begin with one byte, the same for every key: which one `sealing.key`
+was when they were sealed, nobody knows any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from eldex.common.errors import CannotStart
 
 _KEY_BYTES = 64
 _CURRENT = 255
-"""The number of `sealing.key`, whichever key that is."""
+"""The number of `sealing.key`, whichever key that is; what is sealed begins with it."""
 
 
 class BadSealingKey(CannotStart):
@@ -32,8 +33,8 @@ class Sealer:
     """Seals and opens texts for one purpose (`context`), which an opened text is bound to."""
 
     def __init__(self, keys: dict[int, bytes], context: str) -> None:
-        self._keys = {number: AESSIV(key) for number, key in keys.items()}
-        self._newest = max(keys)
+        """`keys` by number; the highest seals."""
+        self._keys = [AESSIV(keys[number]) for number in sorted(keys, reverse=True)]
         self._context = [context.encode()]
 
     @classmethod
@@ -56,22 +57,24 @@ class Sealer:
         return cls(keys, context)
 
     def seal(self, text: str) -> bytes:
-        """The sealed text; the same text always gives the same bytes."""
-        sealed = self._keys[self._newest].encrypt(text.encode(), self._context)
-        return bytes([self._newest]) + sealed
+        """The sealed text; the same text always gives the same bytes, until a new key comes."""
+        return self._by(self._keys[0], text)
+
+    def seals(self, text: str) -> list[bytes]:
+        """All that the text may have been sealed as, by the newest key first."""
+        return [self._by(key, text) for key in self._keys]
+
+    def _by(self, key: AESSIV, text: str) -> bytes:
+        return bytes([_CURRENT]) + key.encrypt(text.encode(), self._context)
 
     def open(self, sealed: bytes) -> str:
         """The text; raises `BrokenSeal`."""
-        if not sealed or sealed[0] not in self._keys:
-            raise BrokenSeal("sealed with a key that is not in ELDEX_SECRETS_DIR")
-        # What was `sealing.key` when this was sealed may have got a number since.
-        number = sealed[0]
-        tried = sorted(self._keys, reverse=True) if number == _CURRENT else [number]
-        for each in tried:
-            try:
-                return self._keys[each].decrypt(sealed[1:], self._context).decode()
-            except (InvalidTag, ValueError):
-                continue
+        if sealed[:1] == bytes([_CURRENT]):
+            for key in self._keys:
+                try:
+                    return key.decrypt(sealed[1:], self._context).decode()
+                except (InvalidTag, ValueError):
+                    continue
         raise BrokenSeal("the sealed bytes were changed, or their key is not in ELDEX_SECRETS_DIR")
 
 

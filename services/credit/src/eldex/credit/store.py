@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 from eldex.common.calendar import WorkingDays
 from eldex.common.identifiers import DocumentKind, PersonDocument, RegionCode, parse_document
@@ -81,11 +81,15 @@ class MongoWorkerFiles(Repository[WorkerFile]):
         Index((("paper.sealed", 1),), unique=True),
         Index((("lineage", 1), ("_id", 1))),
     )
+    seals: ClassVar[Callable[[PersonDocument], list[bytes]]]
+    """All that a document may have been sealed as, newest first (`use_sealer`)."""
 
     async def of_document(self, document: PersonDocument) -> WorkerFile | None:
-        """The file of the person whom a document names."""
-        sealed = converter.unstructure(Paper(document))["sealed"]
-        return next(iter(await self.by("paper.sealed", sealed)), None)
+        """The file of the person whom a document names, also if an older key sealed it."""
+        for sealed in type(self).seals(document):
+            if found := await self.by("paper.sealed", sealed):
+                return found[0]
+        return None
 
     def derived(self, aggregate: WorkerFile) -> Document:
         """The division and all above it."""
@@ -182,14 +186,20 @@ def shipped_parameters() -> dict[str, ParameterSet]:
 def use_sealer(sealer: Sealer) -> None:
     """Have workers' documents sealed in MongoDB with this sealer; called once, by `main`."""
 
+    def text(document: PersonDocument) -> str:
+        return f"{document.kind.value}:{document.reveal()}"
+
     def seal(paper: Paper) -> Document:
-        kind, number = paper.document.kind.value, paper.document.reveal()
-        return {"kind": kind, "sealed": sealer.seal(f"{kind}:{number}")}
+        return {"kind": paper.document.kind.value, "sealed": sealer.seal(text(paper.document))}
+
+    def seals(document: PersonDocument) -> list[bytes]:
+        return sealer.seals(text(document))
 
     def unseal(stored: Document, _: Any) -> Paper:
         kind, _, number = sealer.open(bytes(stored["sealed"])).partition(":")
         return Paper(parse_document(DocumentKind(kind), number, on=date.max))
 
+    MongoWorkerFiles.seals = staticmethod(seals)
     converter.register_unstructure_hook(Paper, seal)
     converter.register_structure_hook(Paper, unseal)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import date
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from cattrs import BaseValidationError, Converter, transform_error
 
@@ -38,11 +39,15 @@ class MongoResidents(Repository[Resident]):
         Index((("lineage", 1), ("ability_level", 1), ("_id", 1))),
         Index((("classes_at", 1), ("_id", 1))),
     )
+    seals: ClassVar[Callable[[PersonDocument], list[bytes]]]
+    """All that a document may have been sealed as, newest first (`use_sealer`)."""
 
     async def of_document(self, document: PersonDocument) -> Resident | None:
-        """The record that a document names, merged or not."""
-        sealed = converter.unstructure(document, PersonDocument)["sealed"]
-        return next(iter(await self.by("document.sealed", sealed)), None)
+        """The record that a document names, merged or not, also if an older key sealed it."""
+        for sealed in type(self).seals(document):
+            if found := await self.by("document.sealed", sealed):
+                return found[0]
+        return None
 
     def derived(self, aggregate: Resident) -> Document:
         """What a page is found by, so that each is one index range.
@@ -160,14 +165,21 @@ class MongoAssessments(Repository[Assessment]):
 def use_sealer(sealer: Sealer) -> None:
     """Have documents sealed in MongoDB with this sealer; called once, by `main`."""
 
-    def seal(document: PersonDocument) -> Document:
+    def text(document: PersonDocument) -> str:
         kind: DocumentKind = document.kind
-        return {"kind": kind.value, "sealed": sealer.seal(f"{kind.value}:{document.reveal()}")}
+        return f"{kind.value}:{document.reveal()}"
+
+    def seal(document: PersonDocument) -> Document:
+        return {"kind": document.kind.value, "sealed": sealer.seal(text(document))}
+
+    def seals(document: PersonDocument) -> list[bytes]:
+        return sealer.seals(text(document))
 
     def unseal(stored: Document, _: Any) -> PersonDocument:
         kind, _, number = sealer.open(bytes(stored["sealed"])).partition(":")
         return restored_document(DocumentKind(kind), number)
 
+    MongoResidents.seals = staticmethod(seals)
     converter.register_unstructure_hook_func(lambda kind: kind == PersonDocument, seal)
     converter.register_structure_hook_func(lambda kind: kind == PersonDocument, unseal)
 

@@ -170,7 +170,7 @@ class Repository(Generic[A]):
             raise NotFound(self.kind.__name__, key)
         return found
 
-    async def by(self, path: str, value: str) -> list[A]:
+    async def by(self, path: str, value: str | bytes) -> list[A]:
         """All whose `path` equals or holds the value (an indexed path with few hits)."""
         documents = await self.session.load(self.collection, path, value)
         return [self.session.admit(self.collection, self.kind, d) for d in documents]
