@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools import buf, compiler, rules
+from tools import buf, compiler, rules, sharing
 from tools.asyncapi import asyncapi_document
 from tools.contract import Contract, without_source_info
 from tools.layout import ContractError, Layout
@@ -109,6 +109,7 @@ class Build:
             lambda: buf.format_findings(self.layout),
             lambda: buf.breaking_findings(self.layout, self.contract.image),
             lambda: rules.contract_findings(self.contract),
+            lambda: sharing.sharing_findings(self.contract),
             lambda: rules.topic_findings(
                 self.contract, self.topics, rules.known_services(self.layout, self.contract)
             ),

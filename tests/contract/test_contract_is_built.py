@@ -29,11 +29,16 @@ EVENTS = "eldex/api/registry/v1/resident_events.proto"
 TOPIC = "topics/registry-residents.yaml"
 EXAMPLE = "examples/registry-residents/resident_deceased.json"
 STUB = "gen/eldex/api/registry/v1/resident_events_pb2.pyi"
+SHARING = "eldex/api/sharing/v1/sharing.proto"
 EVENT_LINES = """
+import "eldex/api/sharing/v1/sharing.proto";
+
 // A person has died.
 message ResidentDeceased {
+  option (sharing.v1.about) = "eldex.api.registry.v1.CheckDeathResponse";
+
   // The person.
-  string resident_key = 1;
+  string resident_key = 1 [(sharing.v1.personal) = "居民标识"];
 }
 """
 TOPIC_LINES = """
@@ -47,6 +52,8 @@ events: [eldex.api.registry.v1.ResidentDeceased]
 dead_letters: registry-residents-dead-letters
 """
 SERVICE_LINES = """
+import "eldex/api/sharing/v1/sharing.proto";
+
 // Who a resident is.
 service RegistryService {
   // Check that a death is known. A second question changes nothing.
@@ -63,7 +70,21 @@ message CheckDeathRequest {
 }
 
 // An answer.
-message CheckDeathResponse {}
+message CheckDeathResponse {
+  option (sharing.v1.resource) = {
+    code: "101001/000001"
+    name_zh: "死亡核验"
+    name_en: "Check of a death"
+    abstract: "是否已登记死亡。"
+    provider: "police"
+    update_cycle: UPDATE_CYCLE_REAL_TIME
+    mode: SHARING_MODE_VERIFICATION
+    conditions: "履职所需"
+  };
+
+  // Whether the death is known.
+  bool known = 1 [(sharing.v1.personal) = "是否死亡"];
+}
 """
 
 
@@ -77,6 +98,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "eldex/api/registry/v1/registry_service.proto": head + SERVICE_LINES,
         TOPIC: TOPIC_LINES,
         EXAMPLE: '{"residentKey": "r-1949"}',
+        SHARING: (build.HOME / SHARING).read_text("utf-8"),
         "buf.yaml": (build.HOME / "buf.yaml").read_text("utf-8"),
     }.items():
         (layout.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +160,8 @@ def test_what_is_no_longer_in_the_contract_leaves_the_generated_code(house: Layo
         (EVENTS, ("resident_key", "residentKey"), "should be lower_snake_case"),
         (EVENTS, ("  string", "      string"), "not formatted"),
         (EVENTS, ("string resident_key = 1", "bytes resident_key = 1"), "changed type"),
-        (EVENTS, ("key = 1;", "key = 1"), "resident_events.proto:9:1: Expected"),
+        (EVENTS, ('标识"];', '标识"]'), "resident_events.proto:13:1: Expected"),
+        (EVENTS, (' [(sharing.v1.personal) = "居民标识"]', ""), "resident_key: no sharing class"),
         (TOPIC, ("retention: 1 day", "retention: soon"), "retention: expected a number of hours"),
         (TOPIC, ("[registry]", "[medical]"), "no service medical"),
         (TOPIC, ("partitions: 1", "partitions: 2"), "asyncapi.yaml: not what the contract"),

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n eldex/api/common/v1/common.proto\x12\x13\x65ldex.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16google/type/date.proto\"Z\n\x06Period\x12+\n\x08\x62\x65gan_on\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x08\x65nded_on\x18\x02 \x01(\x0b\x32\x11.google.type.Date\"@\n\x06Source\x12\x1c\n\x08\x64ocument\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x06\x63lause\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n eldex/api/common/v1/common.proto\x12\x13\x65ldex.api.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"|\n\x06Period\x12;\n\x08\x62\x65gan_on\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x16\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x35\n\x08\x65nded_on\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\"T\n\x06Source\x12&\n\x08\x64ocument\x18\x01 \x01(\tB\x14\xbaH\x07r\x05\x10\x01\x18\xc8\x01\xf2\x9f\x19\x06\xe6\x96\x87\xe5\x8f\xb7\x12\"\n\x06\x63lause\x18\x02 \x01(\tB\x12\xbaH\x05r\x03\x18\xc8\x01\xf2\x9f\x19\x06\xe6\x9d\xa1\xe6\xac\xbe\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +35,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.common.v1.common_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERIOD'].fields_by_name['began_on']._loaded_options = None
-  _globals['_PERIOD'].fields_by_name['began_on']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PERIOD'].fields_by_name['began_on']._serialized_options = b'\272H\003\310\001\001\362\237\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_PERIOD'].fields_by_name['ended_on']._loaded_options = None
+  _globals['_PERIOD'].fields_by_name['ended_on']._serialized_options = b'\362\237\031\014\347\273\210\346\255\242\346\227\245\346\234\237'
   _globals['_SOURCE'].fields_by_name['document']._loaded_options = None
-  _globals['_SOURCE'].fields_by_name['document']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_SOURCE'].fields_by_name['document']._serialized_options = b'\272H\007r\005\020\001\030\310\001\362\237\031\006\346\226\207\345\217\267'
   _globals['_SOURCE'].fields_by_name['clause']._loaded_options = None
-  _globals['_SOURCE'].fields_by_name['clause']._serialized_options = b'\272H\005r\003\030\310\001'
-  _globals['_PERIOD']._serialized_start=110
-  _globals['_PERIOD']._serialized_end=200
-  _globals['_SOURCE']._serialized_start=202
-  _globals['_SOURCE']._serialized_end=266
+  _globals['_SOURCE'].fields_by_name['clause']._serialized_options = b'\272H\005r\003\030\310\001\362\237\031\006\346\235\241\346\254\276'
+  _globals['_PERIOD']._serialized_start=146
+  _globals['_PERIOD']._serialized_end=270
+  _globals['_SOURCE']._serialized_start=272
+  _globals['_SOURCE']._serialized_end=356
 # @@protoc_insertion_point(module_scope)

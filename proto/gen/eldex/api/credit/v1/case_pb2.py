@@ -23,24 +23,65 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.credit.v1 import listing_pb2 as eldex_dot_api_dot_credit_dot_v1_dot_listing__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65ldex/api/credit/v1/case.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\x16google/type/date.proto\"\xa0\x03\n\x04\x43\x61se\x12\x10\n\x08\x63\x61se_key\x18\x01 \x01(\t\x12-\n\x07subject\x18\x02 \x01(\x0b\x32\x1c.eldex.api.credit.v1.Subject\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.eldex.api.credit.v1.CaseKind\x12\x35\n\x04\x61rea\x18\x04 \x01(\x0e\x32\'.eldex.api.credit.v1.ResponsibilityArea\x12\x11\n\tauthority\x18\x05 \x01(\t\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x0f\n\x07summary\x18\x08 \x01(\t\x12$\n\topened_on\x18\t \x01(\x0b\x32\x11.google.type.Date\x12-\n\x05state\x18\n \x01(\x0e\x32\x1e.eldex.api.credit.v1.CaseState\x12$\n\tclosed_on\x18\x0b \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08\x64ocument\x18\x0c \x01(\t\x12\x0f\n\x07\x66inding\x18\r \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"\xb0\x01\n\x0eResponsibility\x12\x35\n\x04\x61rea\x18\x01 \x01(\x0e\x32\'.eldex.api.credit.v1.ResponsibilityArea\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12$\n\tsigned_on\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x12\n\nopen_cases\x18\x04 \x01(\x05\x12\x1b\n\x13substantiated_cases\x18\x05 \x01(\x05*\xcf\x01\n\x08\x43\x61seKind\x12\x19\n\x15\x43\x41SE_KIND_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41SE_KIND_ILLEGAL_FUNDRAISING\x10\x01\x12%\n!CASE_KIND_UNLAWFUL_FINANCING_FEES\x10\x02\x12\x1e\n\x1a\x43\x41SE_KIND_RIGHTS_VIOLATION\x10\x03\x12\x1d\n\x19\x43\x41SE_KIND_SAFETY_ACCIDENT\x10\x04\x12\x1f\n\x1b\x43\x41SE_KIND_COMMITMENT_BREACH\x10\x05*\xa4\x02\n\x12ResponsibilityArea\x12#\n\x1fRESPONSIBILITY_AREA_UNSPECIFIED\x10\x00\x12$\n RESPONSIBILITY_AREA_REGISTRATION\x10\x01\x12)\n%RESPONSIBILITY_AREA_FILING_COMMITMENT\x10\x02\x12(\n$RESPONSIBILITY_AREA_SERVICE_CONTRACT\x10\x03\x12&\n\"RESPONSIBILITY_AREA_QUALITY_SAFETY\x10\x04\x12!\n\x1dRESPONSIBILITY_AREA_EMERGENCY\x10\x05\x12#\n\x1fRESPONSIBILITY_AREA_FIRE_SAFETY\x10\x06*t\n\tCaseState\x12\x1a\n\x16\x43\x41SE_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41SE_STATE_OPEN\x10\x01\x12\x1c\n\x18\x43\x41SE_STATE_SUBSTANTIATED\x10\x02\x12\x18\n\x14\x43\x41SE_STATE_UNFOUNDED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65ldex/api/credit/v1/case.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xdf\x06\n\x04\x43\x61se\x12\"\n\x08\x63\x61se_key\x18\x01 \x01(\tB\x10\xfa\x9f\x19\x0c\xe6\xa1\x88\xe4\xbb\xb6\xe6\xa0\x87\xe8\xaf\x86\x12?\n\x07subject\x18\x02 \x01(\x0b\x32\x1c.eldex.api.credit.v1.SubjectB\x10\x9a\xa0\x19\x0c\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\x12\x37\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.eldex.api.credit.v1.CaseKindB\n\xfa\x9f\x19\x06\xe7\xb1\xbb\xe5\x88\xab\x12G\n\x04\x61rea\x18\x04 \x01(\x0e\x32\'.eldex.api.credit.v1.ResponsibilityAreaB\x10\xfa\x9f\x19\x0c\xe8\xb4\xa3\xe4\xbb\xbb\xe9\xa2\x86\xe5\x9f\x9f\x12#\n\tauthority\x18\x05 \x01(\tB\x10\xfa\x9f\x19\x0c\xe4\xb8\xbb\xe7\xae\xa1\xe9\x83\xa8\xe9\x97\xa8\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xfa\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12\x63\n\x06source\x18\x07 \x01(\tBS\x92\xa0\x19O\n\x06\xe4\xbe\x9d\xe6\x8d\xae\x12\x45\xe3\x80\x8a\xe5\xb8\x82\xe5\x9c\xba\xe7\x9b\x91\xe7\x9d\xa3\xe7\xae\xa1\xe7\x90\x86\xe6\x8a\x95\xe8\xaf\x89\xe4\xb8\xbe\xe6\x8a\xa5\xe5\xa4\x84\xe7\x90\x86\xe6\x9a\x82\xe8\xa1\x8c\xe5\x8a\x9e\xe6\xb3\x95\xe3\x80\x8b\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xb8\x80\xe6\x9d\xa1\x12\x1b\n\x07summary\x18\x08 \x01(\tB\n\xfa\x9f\x19\x06\xe6\x91\x98\xe8\xa6\x81\x12\x36\n\topened_on\x18\t \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe5\xbc\x80\xe7\xab\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x39\n\x05state\x18\n \x01(\x0e\x32\x1e.eldex.api.credit.v1.CaseStateB\n\xfa\x9f\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x36\n\tclosed_on\x18\x0b \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12\x1c\n\x08\x64ocument\x18\x0c \x01(\tB\n\xfa\x9f\x19\x06\xe6\x96\x87\xe4\xb9\xa6\x12!\n\x07\x66inding\x18\r \x01(\tB\x10\xfa\x9f\x19\x0c\xe8\xae\xa4\xe5\xae\x9a\xe6\x83\x85\xe5\x86\xb5\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xa1\x01\xa2\x9f\x19\x9c\x01\n\r307002/000001\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\x8d\xe5\x8a\xa1\xe6\xa1\x88\xe4\xbb\xb6\xe4\xbf\xa1\xe6\x81\xaf\x1a\x05\x43\x61ses\"\x1b\xe6\x8e\x92\xe6\x9f\xa5\xe3\x80\x81\xe6\x9f\xa5\xe5\xa4\x84\xe7\x9a\x84\xe6\xa1\x88\xe4\xbb\xb6\xe3\x80\x82*\x11market-regulation0\x01\x38\x01\x42\x36\xe5\xb1\xa5\xe8\xa1\x8c\xe7\x9b\x91\xe7\xae\xa1\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe4\xb8\x8d\xe5\xbe\x97\xe7\x94\xa8\xe4\xba\x8e\xe5\x85\xb6\xe4\xbb\x96\xe7\x94\xa8\xe9\x80\x94\"\x8d\x02\n\x0eResponsibility\x12G\n\x04\x61rea\x18\x01 \x01(\x0e\x32\'.eldex.api.credit.v1.ResponsibilityAreaB\x10\xfa\x9f\x19\x0c\xe8\xb4\xa3\xe4\xbb\xbb\xe9\xa2\x86\xe5\x9f\x9f\x12\x1f\n\x08\x64ocument\x18\x02 \x01(\tB\r\xfa\x9f\x19\t\xe6\x89\xbf\xe8\xaf\xba\xe4\xb9\xa6\x12\x36\n\tsigned_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe7\xad\xbe\xe8\xae\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12\'\n\nopen_cases\x18\x04 \x01(\x05\x42\x13\xfa\x9f\x19\x0f\xe5\x9c\xa8\xe6\x9f\xa5\xe6\xa1\x88\xe4\xbb\xb6\xe6\x95\xb0\x12\x30\n\x13substantiated_cases\x18\x05 \x01(\x05\x42\x13\xfa\x9f\x19\x0f\xe5\xb1\x9e\xe5\xae\x9e\xe6\xa1\x88\xe4\xbb\xb6\xe6\x95\xb0*\xcf\x01\n\x08\x43\x61seKind\x12\x19\n\x15\x43\x41SE_KIND_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41SE_KIND_ILLEGAL_FUNDRAISING\x10\x01\x12%\n!CASE_KIND_UNLAWFUL_FINANCING_FEES\x10\x02\x12\x1e\n\x1a\x43\x41SE_KIND_RIGHTS_VIOLATION\x10\x03\x12\x1d\n\x19\x43\x41SE_KIND_SAFETY_ACCIDENT\x10\x04\x12\x1f\n\x1b\x43\x41SE_KIND_COMMITMENT_BREACH\x10\x05*\xa4\x02\n\x12ResponsibilityArea\x12#\n\x1fRESPONSIBILITY_AREA_UNSPECIFIED\x10\x00\x12$\n RESPONSIBILITY_AREA_REGISTRATION\x10\x01\x12)\n%RESPONSIBILITY_AREA_FILING_COMMITMENT\x10\x02\x12(\n$RESPONSIBILITY_AREA_SERVICE_CONTRACT\x10\x03\x12&\n\"RESPONSIBILITY_AREA_QUALITY_SAFETY\x10\x04\x12!\n\x1dRESPONSIBILITY_AREA_EMERGENCY\x10\x05\x12#\n\x1fRESPONSIBILITY_AREA_FIRE_SAFETY\x10\x06*t\n\tCaseState\x12\x1a\n\x16\x43\x41SE_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41SE_STATE_OPEN\x10\x01\x12\x1c\n\x18\x43\x41SE_STATE_SUBSTANTIATED\x10\x02\x12\x18\n\x14\x43\x41SE_STATE_UNFOUNDED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.credit.v1.case_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CASEKIND']._serialized_start=713
-  _globals['_CASEKIND']._serialized_end=920
-  _globals['_RESPONSIBILITYAREA']._serialized_start=923
-  _globals['_RESPONSIBILITYAREA']._serialized_end=1215
-  _globals['_CASESTATE']._serialized_start=1217
-  _globals['_CASESTATE']._serialized_end=1333
-  _globals['_CASE']._serialized_start=115
-  _globals['_CASE']._serialized_end=531
-  _globals['_RESPONSIBILITY']._serialized_start=534
-  _globals['_RESPONSIBILITY']._serialized_end=710
+  _globals['_CASE'].fields_by_name['case_key']._loaded_options = None
+  _globals['_CASE'].fields_by_name['case_key']._serialized_options = b'\372\237\031\014\346\241\210\344\273\266\346\240\207\350\257\206'
+  _globals['_CASE'].fields_by_name['subject']._loaded_options = None
+  _globals['_CASE'].fields_by_name['subject']._serialized_options = b'\232\240\031\014\344\277\241\347\224\250\344\270\273\344\275\223'
+  _globals['_CASE'].fields_by_name['kind']._loaded_options = None
+  _globals['_CASE'].fields_by_name['kind']._serialized_options = b'\372\237\031\006\347\261\273\345\210\253'
+  _globals['_CASE'].fields_by_name['area']._loaded_options = None
+  _globals['_CASE'].fields_by_name['area']._serialized_options = b'\372\237\031\014\350\264\243\344\273\273\351\242\206\345\237\237'
+  _globals['_CASE'].fields_by_name['authority']._loaded_options = None
+  _globals['_CASE'].fields_by_name['authority']._serialized_options = b'\372\237\031\014\344\270\273\347\256\241\351\203\250\351\227\250'
+  _globals['_CASE'].fields_by_name['region_code']._loaded_options = None
+  _globals['_CASE'].fields_by_name['region_code']._serialized_options = b'\372\237\031\006\345\214\272\345\210\222'
+  _globals['_CASE'].fields_by_name['source']._loaded_options = None
+  _globals['_CASE'].fields_by_name['source']._serialized_options = b'\222\240\031O\n\006\344\276\235\346\215\256\022E\343\200\212\345\270\202\345\234\272\347\233\221\347\235\243\347\256\241\347\220\206\346\212\225\350\257\211\344\270\276\346\212\245\345\244\204\347\220\206\346\232\202\350\241\214\345\212\236\346\263\225\343\200\213\347\254\254\344\270\211\345\215\201\344\270\200\346\235\241'
+  _globals['_CASE'].fields_by_name['summary']._loaded_options = None
+  _globals['_CASE'].fields_by_name['summary']._serialized_options = b'\372\237\031\006\346\221\230\350\246\201'
+  _globals['_CASE'].fields_by_name['opened_on']._loaded_options = None
+  _globals['_CASE'].fields_by_name['opened_on']._serialized_options = b'\372\237\031\014\345\274\200\347\253\213\346\227\245\346\234\237'
+  _globals['_CASE'].fields_by_name['state']._loaded_options = None
+  _globals['_CASE'].fields_by_name['state']._serialized_options = b'\372\237\031\006\347\212\266\346\200\201'
+  _globals['_CASE'].fields_by_name['closed_on']._loaded_options = None
+  _globals['_CASE'].fields_by_name['closed_on']._serialized_options = b'\372\237\031\014\347\273\210\346\255\242\346\227\245\346\234\237'
+  _globals['_CASE'].fields_by_name['document']._loaded_options = None
+  _globals['_CASE'].fields_by_name['document']._serialized_options = b'\372\237\031\006\346\226\207\344\271\246'
+  _globals['_CASE'].fields_by_name['finding']._loaded_options = None
+  _globals['_CASE'].fields_by_name['finding']._serialized_options = b'\372\237\031\014\350\256\244\345\256\232\346\203\205\345\206\265'
+  _globals['_CASE'].fields_by_name['etag']._loaded_options = None
+  _globals['_CASE'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_CASE']._loaded_options = None
+  _globals['_CASE']._serialized_options = b'\242\237\031\234\001\n\r307002/000001\022\030\345\205\273\350\200\201\346\234\215\345\212\241\346\241\210\344\273\266\344\277\241\346\201\257\032\005Cases\"\033\346\216\222\346\237\245\343\200\201\346\237\245\345\244\204\347\232\204\346\241\210\344\273\266\343\200\202*\021market-regulation0\0018\001B6\345\261\245\350\241\214\347\233\221\347\256\241\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\344\270\215\345\276\227\347\224\250\344\272\216\345\205\266\344\273\226\347\224\250\351\200\224'
+  _globals['_RESPONSIBILITY'].fields_by_name['area']._loaded_options = None
+  _globals['_RESPONSIBILITY'].fields_by_name['area']._serialized_options = b'\372\237\031\014\350\264\243\344\273\273\351\242\206\345\237\237'
+  _globals['_RESPONSIBILITY'].fields_by_name['document']._loaded_options = None
+  _globals['_RESPONSIBILITY'].fields_by_name['document']._serialized_options = b'\372\237\031\t\346\211\277\350\257\272\344\271\246'
+  _globals['_RESPONSIBILITY'].fields_by_name['signed_on']._loaded_options = None
+  _globals['_RESPONSIBILITY'].fields_by_name['signed_on']._serialized_options = b'\372\237\031\014\347\255\276\350\256\242\346\227\245\346\234\237'
+  _globals['_RESPONSIBILITY'].fields_by_name['open_cases']._loaded_options = None
+  _globals['_RESPONSIBILITY'].fields_by_name['open_cases']._serialized_options = b'\372\237\031\017\345\234\250\346\237\245\346\241\210\344\273\266\346\225\260'
+  _globals['_RESPONSIBILITY'].fields_by_name['substantiated_cases']._loaded_options = None
+  _globals['_RESPONSIBILITY'].fields_by_name['substantiated_cases']._serialized_options = b'\372\237\031\017\345\261\236\345\256\236\346\241\210\344\273\266\346\225\260'
+  _globals['_CASEKIND']._serialized_start=1289
+  _globals['_CASEKIND']._serialized_end=1496
+  _globals['_RESPONSIBILITYAREA']._serialized_start=1499
+  _globals['_RESPONSIBILITYAREA']._serialized_end=1791
+  _globals['_CASESTATE']._serialized_start=1793
+  _globals['_CASESTATE']._serialized_end=1909
+  _globals['_CASE']._serialized_start=151
+  _globals['_CASE']._serialized_end=1014
+  _globals['_RESPONSIBILITY']._serialized_start=1017
+  _globals['_RESPONSIBILITY']._serialized_end=1286
 # @@protoc_insertion_point(module_scope)

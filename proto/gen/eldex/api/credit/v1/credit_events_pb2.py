@@ -23,24 +23,107 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.credit.v1 import listing_pb2 as eldex_dot_api_dot_credit_dot_v1_dot_listing__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eldex/api/credit/v1/credit_events.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\x16google/type/date.proto\"\xd8\x02\n\x0bPartyListed\x12\x13\n\x0bsubject_key\x18\x01 \x01(\t\x12\x36\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKind\x12\x13\n\x0blisting_key\x18\x03 \x01(\t\x12/\n\x06\x63olour\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColour\x12#\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\"\n\x07\x65nds_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0blegal_basis\x18\x07 \x01(\t\x12\x13\n\x0bregion_code\x18\x08 \x01(\t\x12\x13\n\x0bground_code\x18\t \x01(\t\x12.\n\x08\x62\x65nefits\x18\n \x03(\x0e\x32\x1c.eldex.api.credit.v1.Benefit\"\x93\x02\n\rPartyDelisted\x12\x13\n\x0bsubject_key\x18\x01 \x01(\t\x12\x36\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKind\x12\x13\n\x0blisting_key\x18\x03 \x01(\t\x12/\n\x06\x63olour\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColour\x12&\n\x0b\x64\x65listed_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x32\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32#.eldex.api.credit.v1.DelistingCause\x12\x13\n\x0bregion_code\x18\x07 \x01(\t\"\xe4\x01\n\x16JointPunishmentOrdered\x12\x13\n\x0bsubject_key\x18\x01 \x01(\t\x12\x36\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKind\x12\x13\n\x0blisting_key\x18\x03 \x01(\t\x12.\n\x08measures\x18\x04 \x03(\x0e\x32\x1c.eldex.api.credit.v1.Measure\x12#\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\"\xe4\x01\n\x15JointPunishmentLifted\x12\x13\n\x0bsubject_key\x18\x01 \x01(\t\x12\x36\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKind\x12\x13\n\x0blisting_key\x18\x03 \x01(\t\x12.\n\x08measures\x18\x04 \x03(\x0e\x32\x1c.eldex.api.credit.v1.Measure\x12$\n\tlifted_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\"\xa1\x02\n\x0fRecordDisclosed\x12\x13\n\x0bsubject_key\x18\x01 \x01(\t\x12\x36\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKind\x12\x12\n\nrecord_key\x18\x03 \x01(\t\x12\x34\n\x0brecord_kind\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.RecordKind\x12\x39\n\x08platform\x18\x05 \x01(\x0e\x32\'.eldex.api.credit.v1.DisclosurePlatform\x12\'\n\x0c\x64isclosed_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'eldex/api/credit/v1/credit_events.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xb9\x04\n\x0bPartyListed\x12+\n\x0bsubject_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe6\xa0\x87\xe8\xaf\x86\x12N\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x16\xf2\x9f\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe7\xb1\xbb\xe5\x88\xab\x12+\n\x0blisting_key\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x90\x8d\xe5\x8d\x95\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12\x41\n\x06\x63olour\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColourB\x10\xf2\x9f\x19\x0c\xe5\x90\x8d\xe5\x8d\x95\xe7\xb1\xbb\xe5\x88\xab\x12\x35\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x34\n\x07\x65nds_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\xb1\x8a\xe6\xbb\xa1\xe6\x97\xa5\xe6\x9c\x9f\x12%\n\x0blegal_basis\x18\x07 \x01(\tB\x10\xf2\x9f\x19\x0c\xe6\xb3\x95\xe5\xbe\x8b\xe4\xbe\x9d\xe6\x8d\xae\x12\x1f\n\x0bregion_code\x18\x08 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12+\n\x0bground_code\x18\t \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x88\x97\xe5\x85\xa5\xe6\x83\x85\xe5\xbd\xa2\xe4\xbb\xa3\xe7\xa0\x81\x12:\n\x08\x62\x65nefits\x18\n \x03(\x0e\x32\x1c.eldex.api.credit.v1.BenefitB\n\xf2\x9f\x19\x06\xe5\xbe\x85\xe9\x81\x87:\x1f\xaa\x9f\x19\x1b\x65ldex.api.credit.v1.Listing\"\xb8\x03\n\rPartyDelisted\x12+\n\x0bsubject_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe6\xa0\x87\xe8\xaf\x86\x12N\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x16\xf2\x9f\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe7\xb1\xbb\xe5\x88\xab\x12+\n\x0blisting_key\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x90\x8d\xe5\x8d\x95\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12\x41\n\x06\x63olour\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColourB\x10\xf2\x9f\x19\x0c\xe5\x90\x8d\xe5\x8d\x95\xe7\xb1\xbb\xe5\x88\xab\x12\x38\n\x0b\x64\x65listed_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe7\xa7\xbb\xe5\x87\xba\xe6\x97\xa5\xe6\x9c\x9f\x12>\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32#.eldex.api.credit.v1.DelistingCauseB\n\xf2\x9f\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12\x1f\n\x0bregion_code\x18\x07 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\x1f\xaa\x9f\x19\x1b\x65ldex.api.credit.v1.Listing\"\xfd\x02\n\x16JointPunishmentOrdered\x12+\n\x0bsubject_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe6\xa0\x87\xe8\xaf\x86\x12N\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x16\xf2\x9f\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe7\xb1\xbb\xe5\x88\xab\x12+\n\x0blisting_key\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x90\x8d\xe5\x8d\x95\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12@\n\x08measures\x18\x04 \x03(\x0e\x32\x1c.eldex.api.credit.v1.MeasureB\x10\xf2\x9f\x19\x0c\xe6\x83\xa9\xe6\x88\x92\xe6\x8e\xaa\xe6\x96\xbd\x12\x35\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\x1f\xaa\x9f\x19\x1b\x65ldex.api.credit.v1.Listing\"\xfd\x02\n\x15JointPunishmentLifted\x12+\n\x0bsubject_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe6\xa0\x87\xe8\xaf\x86\x12N\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x16\xf2\x9f\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe7\xb1\xbb\xe5\x88\xab\x12+\n\x0blisting_key\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x90\x8d\xe5\x8d\x95\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12@\n\x08measures\x18\x04 \x03(\x0e\x32\x1c.eldex.api.credit.v1.MeasureB\x10\xf2\x9f\x19\x0c\xe6\x83\xa9\xe6\x88\x92\xe6\x8e\xaa\xe6\x96\xbd\x12\x36\n\tlifted_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe8\xa7\xa3\xe9\x99\xa4\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\x1f\xaa\x9f\x19\x1b\x65ldex.api.credit.v1.Listing\"\xd5\x03\n\x0fRecordDisclosed\x12+\n\x0bsubject_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe6\xa0\x87\xe8\xaf\x86\x12N\n\x0csubject_kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x16\xf2\x9f\x19\x12\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\xe7\xb1\xbb\xe5\x88\xab\x12*\n\nrecord_key\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xac\xe7\xa4\xba\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12L\n\x0brecord_kind\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.RecordKindB\x16\xf2\x9f\x19\x12\xe5\x85\xac\xe7\xa4\xba\xe4\xba\x8b\xe9\xa1\xb9\xe7\xb1\xbb\xe5\x88\xab\x12K\n\x08platform\x18\x05 \x01(\x0e\x32\'.eldex.api.credit.v1.DisclosurePlatformB\x10\xf2\x9f\x19\x0c\xe5\x85\xac\xe7\xa4\xba\xe5\xb9\xb3\xe5\x8f\xb0\x12\x39\n\x0c\x64isclosed_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\x85\xac\xe7\xa4\xba\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x07 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\"\xaa\x9f\x19\x1e\x65ldex.api.credit.v1.Disclosureb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.credit.v1.credit_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTYLISTED']._serialized_start=124
-  _globals['_PARTYLISTED']._serialized_end=468
-  _globals['_PARTYDELISTED']._serialized_start=471
-  _globals['_PARTYDELISTED']._serialized_end=746
-  _globals['_JOINTPUNISHMENTORDERED']._serialized_start=749
-  _globals['_JOINTPUNISHMENTORDERED']._serialized_end=977
-  _globals['_JOINTPUNISHMENTLIFTED']._serialized_start=980
-  _globals['_JOINTPUNISHMENTLIFTED']._serialized_end=1208
-  _globals['_RECORDDISCLOSED']._serialized_start=1211
-  _globals['_RECORDDISCLOSED']._serialized_end=1500
+  _globals['_PARTYLISTED'].fields_by_name['subject_key']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['subject_key']._serialized_options = b'\202\240\031\022\344\277\241\347\224\250\344\270\273\344\275\223\346\240\207\350\257\206'
+  _globals['_PARTYLISTED'].fields_by_name['subject_kind']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['subject_kind']._serialized_options = b'\362\237\031\022\344\277\241\347\224\250\344\270\273\344\275\223\347\261\273\345\210\253'
+  _globals['_PARTYLISTED'].fields_by_name['listing_key']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['listing_key']._serialized_options = b'\362\237\031\022\345\220\215\345\215\225\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_PARTYLISTED'].fields_by_name['colour']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['colour']._serialized_options = b'\362\237\031\014\345\220\215\345\215\225\347\261\273\345\210\253'
+  _globals['_PARTYLISTED'].fields_by_name['began_on']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['began_on']._serialized_options = b'\362\237\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_PARTYLISTED'].fields_by_name['ends_on']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['ends_on']._serialized_options = b'\362\237\031\014\345\261\212\346\273\241\346\227\245\346\234\237'
+  _globals['_PARTYLISTED'].fields_by_name['legal_basis']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['legal_basis']._serialized_options = b'\362\237\031\014\346\263\225\345\276\213\344\276\235\346\215\256'
+  _globals['_PARTYLISTED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_PARTYLISTED'].fields_by_name['ground_code']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['ground_code']._serialized_options = b'\362\237\031\022\345\210\227\345\205\245\346\203\205\345\275\242\344\273\243\347\240\201'
+  _globals['_PARTYLISTED'].fields_by_name['benefits']._loaded_options = None
+  _globals['_PARTYLISTED'].fields_by_name['benefits']._serialized_options = b'\362\237\031\006\345\276\205\351\201\207'
+  _globals['_PARTYLISTED']._loaded_options = None
+  _globals['_PARTYLISTED']._serialized_options = b'\252\237\031\033eldex.api.credit.v1.Listing'
+  _globals['_PARTYDELISTED'].fields_by_name['subject_key']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['subject_key']._serialized_options = b'\202\240\031\022\344\277\241\347\224\250\344\270\273\344\275\223\346\240\207\350\257\206'
+  _globals['_PARTYDELISTED'].fields_by_name['subject_kind']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['subject_kind']._serialized_options = b'\362\237\031\022\344\277\241\347\224\250\344\270\273\344\275\223\347\261\273\345\210\253'
+  _globals['_PARTYDELISTED'].fields_by_name['listing_key']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['listing_key']._serialized_options = b'\362\237\031\022\345\220\215\345\215\225\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_PARTYDELISTED'].fields_by_name['colour']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['colour']._serialized_options = b'\362\237\031\014\345\220\215\345\215\225\347\261\273\345\210\253'
+  _globals['_PARTYDELISTED'].fields_by_name['delisted_on']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['delisted_on']._serialized_options = b'\362\237\031\014\347\247\273\345\207\272\346\227\245\346\234\237'
+  _globals['_PARTYDELISTED'].fields_by_name['cause']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['cause']._serialized_options = b'\362\237\031\006\345\216\237\345\233\240'
+  _globals['_PARTYDELISTED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_PARTYDELISTED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_PARTYDELISTED']._loaded_options = None
+  _globals['_PARTYDELISTED']._serialized_options = b'\252\237\031\033eldex.api.credit.v1.Listing'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['subject_key']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['subject_key']._serialized_options = b'\202\240\031\022\344\277\241\347\224\250\344\270\273\344\275\223\346\240\207\350\257\206'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['subject_kind']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['subject_kind']._serialized_options = b'\362\237\031\022\344\277\241\347\224\250\344\270\273\344\275\223\347\261\273\345\210\253'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['listing_key']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['listing_key']._serialized_options = b'\362\237\031\022\345\220\215\345\215\225\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['measures']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['measures']._serialized_options = b'\362\237\031\014\346\203\251\346\210\222\346\216\252\346\226\275'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['began_on']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['began_on']._serialized_options = b'\362\237\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_JOINTPUNISHMENTORDERED']._loaded_options = None
+  _globals['_JOINTPUNISHMENTORDERED']._serialized_options = b'\252\237\031\033eldex.api.credit.v1.Listing'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['subject_key']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['subject_key']._serialized_options = b'\202\240\031\022\344\277\241\347\224\250\344\270\273\344\275\223\346\240\207\350\257\206'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['subject_kind']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['subject_kind']._serialized_options = b'\362\237\031\022\344\277\241\347\224\250\344\270\273\344\275\223\347\261\273\345\210\253'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['listing_key']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['listing_key']._serialized_options = b'\362\237\031\022\345\220\215\345\215\225\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['measures']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['measures']._serialized_options = b'\362\237\031\014\346\203\251\346\210\222\346\216\252\346\226\275'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['lifted_on']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['lifted_on']._serialized_options = b'\362\237\031\014\350\247\243\351\231\244\346\227\245\346\234\237'
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_JOINTPUNISHMENTLIFTED']._loaded_options = None
+  _globals['_JOINTPUNISHMENTLIFTED']._serialized_options = b'\252\237\031\033eldex.api.credit.v1.Listing'
+  _globals['_RECORDDISCLOSED'].fields_by_name['subject_key']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['subject_key']._serialized_options = b'\202\240\031\022\344\277\241\347\224\250\344\270\273\344\275\223\346\240\207\350\257\206'
+  _globals['_RECORDDISCLOSED'].fields_by_name['subject_kind']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['subject_kind']._serialized_options = b'\362\237\031\022\344\277\241\347\224\250\344\270\273\344\275\223\347\261\273\345\210\253'
+  _globals['_RECORDDISCLOSED'].fields_by_name['record_key']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['record_key']._serialized_options = b'\362\237\031\022\345\205\254\347\244\272\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_RECORDDISCLOSED'].fields_by_name['record_kind']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['record_kind']._serialized_options = b'\362\237\031\022\345\205\254\347\244\272\344\272\213\351\241\271\347\261\273\345\210\253'
+  _globals['_RECORDDISCLOSED'].fields_by_name['platform']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['platform']._serialized_options = b'\362\237\031\014\345\205\254\347\244\272\345\271\263\345\217\260'
+  _globals['_RECORDDISCLOSED'].fields_by_name['disclosed_on']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['disclosed_on']._serialized_options = b'\362\237\031\014\345\205\254\347\244\272\346\227\245\346\234\237'
+  _globals['_RECORDDISCLOSED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_RECORDDISCLOSED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_RECORDDISCLOSED']._loaded_options = None
+  _globals['_RECORDDISCLOSED']._serialized_options = b'\252\237\031\036eldex.api.credit.v1.Disclosure'
+  _globals['_PARTYLISTED']._serialized_start=160
+  _globals['_PARTYLISTED']._serialized_end=729
+  _globals['_PARTYDELISTED']._serialized_start=732
+  _globals['_PARTYDELISTED']._serialized_end=1172
+  _globals['_JOINTPUNISHMENTORDERED']._serialized_start=1175
+  _globals['_JOINTPUNISHMENTORDERED']._serialized_end=1556
+  _globals['_JOINTPUNISHMENTLIFTED']._serialized_start=1559
+  _globals['_JOINTPUNISHMENTLIFTED']._serialized_end=1940
+  _globals['_RECORDDISCLOSED']._serialized_start=1943
+  _globals['_RECORDDISCLOSED']._serialized_end=2412
 # @@protoc_insertion_point(module_scope)

@@ -23,18 +23,51 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.credit.v1 import listing_pb2 as eldex_dot_api_dot_credit_dot_v1_dot_listing__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/credit/v1/disclosure.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\x16google/type/date.proto\"\x87\x04\n\nDisclosure\x12\x12\n\nrecord_key\x18\x01 \x01(\t\x12-\n\x07subject\x18\x02 \x01(\x0b\x32\x1c.eldex.api.credit.v1.Subject\x12\x34\n\x0brecord_kind\x18\x03 \x01(\x0e\x32\x1f.eldex.api.credit.v1.RecordKind\x12\x12\n\nsource_key\x18\x04 \x01(\t\x12&\n\x0bhappened_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\x12\x39\n\x08platform\x18\x07 \x01(\x0e\x32\'.eldex.api.credit.v1.DisclosurePlatform\x12\x33\n\x05state\x18\x08 \x01(\x0e\x32$.eldex.api.credit.v1.DisclosureState\x12!\n\x06\x64ue_on\x18\t \x01(\x0b\x32\x11.google.type.Date\x12\x0f\n\x07overdue\x18\n \x01(\x08\x12\'\n\x0c\x64isclosed_on\x18\x0b \x01(\x0b\x32\x11.google.type.Date\x12\x0f\n\x07receipt\x18\x0c \x01(\t\x12\'\n\x0cwithdrawn_on\x18\r \x01(\x0b\x32\x11.google.type.Date\x12\x1a\n\x12withdrawal_receipt\x18\x0e \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t*\xd2\x01\n\x0f\x44isclosureState\x12 \n\x1c\x44ISCLOSURE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ISCLOSURE_STATE_DUE\x10\x01\x12\x1e\n\x1a\x44ISCLOSURE_STATE_DISCLOSED\x10\x02\x12#\n\x1f\x44ISCLOSURE_STATE_WITHDRAWAL_DUE\x10\x03\x12\x1e\n\x1a\x44ISCLOSURE_STATE_WITHDRAWN\x10\x04\x12\x1e\n\x1a\x44ISCLOSURE_STATE_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/credit/v1/disclosure.proto\x12\x13\x65ldex.api.credit.v1\x1a!eldex/api/credit/v1/listing.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xca\x07\n\nDisclosure\x12*\n\nrecord_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xac\xe7\xa4\xba\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12?\n\x07subject\x18\x02 \x01(\x0b\x32\x1c.eldex.api.credit.v1.SubjectB\x10\x9a\xa0\x19\x0c\xe4\xbf\xa1\xe7\x94\xa8\xe4\xb8\xbb\xe4\xbd\x93\x12L\n\x0brecord_kind\x18\x03 \x01(\x0e\x32\x1f.eldex.api.credit.v1.RecordKindB\x16\xf2\x9f\x19\x12\xe5\x85\xac\xe7\xa4\xba\xe4\xba\x8b\xe9\xa1\xb9\xe7\xb1\xbb\xe5\x88\xab\x12*\n\nsource_key\x18\x04 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9d\xa5\xe6\xba\x90\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12\x38\n\x0bhappened_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\x8f\x91\xe7\x94\x9f\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12K\n\x08platform\x18\x07 \x01(\x0e\x32\'.eldex.api.credit.v1.DisclosurePlatformB\x10\xf2\x9f\x19\x0c\xe5\x85\xac\xe7\xa4\xba\xe5\xb9\xb3\xe5\x8f\xb0\x12?\n\x05state\x18\x08 \x01(\x0e\x32$.eldex.api.credit.v1.DisclosureStateB\n\xf2\x9f\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x33\n\x06\x64ue_on\x18\t \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\x88\xaa\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12!\n\x07overdue\x18\n \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe9\x80\xbe\xe6\x9c\x9f\x12\x39\n\x0c\x64isclosed_on\x18\x0b \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\x85\xac\xe7\xa4\xba\xe6\x97\xa5\xe6\x9c\x9f\x12!\n\x07receipt\x18\x0c \x01(\tB\x10\xf2\x9f\x19\x0c\xe5\x85\xac\xe7\xa4\xba\xe5\x9b\x9e\xe6\x89\xa7\x12\x39\n\x0cwithdrawn_on\x18\r \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\x92\xa4\xe4\xb8\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12,\n\x12withdrawal_receipt\x18\x0e \x01(\tB\x10\xf2\x9f\x19\x0c\xe6\x92\xa4\xe4\xb8\x8b\xe5\x9b\x9e\xe6\x89\xa7\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xb2\x01\xa2\x9f\x19\xad\x01\n\r307003/000001\x12\x12\xe4\xbf\xa1\xe7\x94\xa8\xe5\x85\xac\xe7\xa4\xba\xe4\xbf\xa1\xe6\x81\xaf\x1a\x0b\x44isclosures\"*\xe5\xba\x94\xe5\xbd\x93\xe5\x85\xac\xe7\xa4\xba\xe7\x9a\x84\xe8\xae\xb0\xe5\xbd\x95\xe5\x8f\x8a\xe5\x85\xb6\xe5\x85\xac\xe7\xa4\xba\xe6\x83\x85\xe5\x86\xb5\xe3\x80\x82*\x11market-regulation0\x01\x38\x01\x42\x36\xe5\xb1\xa5\xe8\xa1\x8c\xe7\x9b\x91\xe7\xae\xa1\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe4\xb8\x8d\xe5\xbe\x97\xe7\x94\xa8\xe4\xba\x8e\xe5\x85\xb6\xe4\xbb\x96\xe7\x94\xa8\xe9\x80\x94H\x01*\xd2\x01\n\x0f\x44isclosureState\x12 \n\x1c\x44ISCLOSURE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44ISCLOSURE_STATE_DUE\x10\x01\x12\x1e\n\x1a\x44ISCLOSURE_STATE_DISCLOSED\x10\x02\x12#\n\x1f\x44ISCLOSURE_STATE_WITHDRAWAL_DUE\x10\x03\x12\x1e\n\x1a\x44ISCLOSURE_STATE_WITHDRAWN\x10\x04\x12\x1e\n\x1a\x44ISCLOSURE_STATE_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.credit.v1.disclosure_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DISCLOSURESTATE']._serialized_start=643
-  _globals['_DISCLOSURESTATE']._serialized_end=853
-  _globals['_DISCLOSURE']._serialized_start=121
-  _globals['_DISCLOSURE']._serialized_end=640
+  _globals['_DISCLOSURE'].fields_by_name['record_key']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['record_key']._serialized_options = b'\362\237\031\022\345\205\254\347\244\272\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_DISCLOSURE'].fields_by_name['subject']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['subject']._serialized_options = b'\232\240\031\014\344\277\241\347\224\250\344\270\273\344\275\223'
+  _globals['_DISCLOSURE'].fields_by_name['record_kind']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['record_kind']._serialized_options = b'\362\237\031\022\345\205\254\347\244\272\344\272\213\351\241\271\347\261\273\345\210\253'
+  _globals['_DISCLOSURE'].fields_by_name['source_key']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['source_key']._serialized_options = b'\372\237\031\022\346\235\245\346\272\220\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_DISCLOSURE'].fields_by_name['happened_on']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['happened_on']._serialized_options = b'\362\237\031\014\345\217\221\347\224\237\346\227\245\346\234\237'
+  _globals['_DISCLOSURE'].fields_by_name['region_code']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_DISCLOSURE'].fields_by_name['platform']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['platform']._serialized_options = b'\362\237\031\014\345\205\254\347\244\272\345\271\263\345\217\260'
+  _globals['_DISCLOSURE'].fields_by_name['state']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['state']._serialized_options = b'\362\237\031\006\347\212\266\346\200\201'
+  _globals['_DISCLOSURE'].fields_by_name['due_on']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['due_on']._serialized_options = b'\362\237\031\014\346\210\252\346\255\242\346\227\245\346\234\237'
+  _globals['_DISCLOSURE'].fields_by_name['overdue']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['overdue']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\351\200\276\346\234\237'
+  _globals['_DISCLOSURE'].fields_by_name['disclosed_on']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['disclosed_on']._serialized_options = b'\362\237\031\014\345\205\254\347\244\272\346\227\245\346\234\237'
+  _globals['_DISCLOSURE'].fields_by_name['receipt']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['receipt']._serialized_options = b'\362\237\031\014\345\205\254\347\244\272\345\233\236\346\211\247'
+  _globals['_DISCLOSURE'].fields_by_name['withdrawn_on']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['withdrawn_on']._serialized_options = b'\362\237\031\014\346\222\244\344\270\213\346\227\245\346\234\237'
+  _globals['_DISCLOSURE'].fields_by_name['withdrawal_receipt']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['withdrawal_receipt']._serialized_options = b'\362\237\031\014\346\222\244\344\270\213\345\233\236\346\211\247'
+  _globals['_DISCLOSURE'].fields_by_name['etag']._loaded_options = None
+  _globals['_DISCLOSURE'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_DISCLOSURE']._loaded_options = None
+  _globals['_DISCLOSURE']._serialized_options = b'\242\237\031\255\001\n\r307003/000001\022\022\344\277\241\347\224\250\345\205\254\347\244\272\344\277\241\346\201\257\032\013Disclosures\"*\345\272\224\345\275\223\345\205\254\347\244\272\347\232\204\350\256\260\345\275\225\345\217\212\345\205\266\345\205\254\347\244\272\346\203\205\345\206\265\343\200\202*\021market-regulation0\0018\001B6\345\261\245\350\241\214\347\233\221\347\256\241\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\344\270\215\345\276\227\347\224\250\344\272\216\345\205\266\344\273\226\347\224\250\351\200\224H\001'
+  _globals['_DISCLOSURESTATE']._serialized_start=1130
+  _globals['_DISCLOSURESTATE']._serialized_end=1340
+  _globals['_DISCLOSURE']._serialized_start=157
+  _globals['_DISCLOSURE']._serialized_end=1127
 # @@protoc_insertion_point(module_scope)

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eldex.api.common.v1 import common_pb2 as eldex_dot_api_dot_common_dot_v1_dot_common__pb2
 from eldex.api.credit.v1 import listing_pb2 as eldex_dot_api_dot_credit_dot_v1_dot_listing__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/credit/v1/parameters.proto\x12\x13\x65ldex.api.credit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a!eldex/api/credit/v1/listing.proto\x1a\x16google/type/date.proto\"\x93\x02\n\x08\x44\x65\x61\x64line\x12;\n\x04name\x18\x01 \x01(\x0e\x32!.eldex.api.credit.v1.DeadlineNameB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0cworking_days\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xfa\x01(\x00\x12\x31\n\x0e\x65\x66\x66\x65\x63tive_from\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x33\n\x06source\x18\x04 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x06\xbaH\x03\xc8\x01\x01\x12\x10\n\x08verified\x18\x05 \x01(\x08\x12\x10\n\x08repealed\x18\x06 \x01(\x08\x12\x1c\n\x0bregion_code\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x0c\"\x81\x05\n\x06Ground\x12+\n\x04\x63ode\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{2,63}$\x12;\n\x06\x63olour\x18\x02 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColourB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12K\n\napplies_to\x18\x03 \x03(\x0e\x32 .eldex.api.credit.v1.SubjectKindB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x02\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x02zh\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xac\x02\x12\x16\n\x02\x65n\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xd8\x04\x12\x43\n\x08measures\x18\x06 \x03(\x0e\x32\x1c.eldex.api.credit.v1.MeasureB\x13\xbaH\x10\x92\x01\r\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x08\x62\x65nefits\x18\x07 \x03(\x0e\x32\x1c.eldex.api.credit.v1.BenefitB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\x0bterm_months\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(\x01\x12\x12\n\nrepairable\x18\t \x01(\x08\x12\'\n\x13repair_after_months\x18\n \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(\x00\x12\x31\n\x0e\x65\x66\x66\x65\x63tive_from\x18\x0b \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x33\n\x06source\x18\x0c \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x06\xbaH\x03\xc8\x01\x01\x12\x10\n\x08verified\x18\r \x01(\x08\x12\x10\n\x08repealed\x18\x0e \x01(\x08\x12\x1c\n\x0bregion_code\x18\x0f \x01(\tB\x07\xbaH\x04r\x02\x18\x0c\"\x8f\x01\n\nParameters\x12\x13\n\x0bregion_code\x18\x01 \x01(\t\x12\x30\n\tdeadlines\x18\x02 \x03(\x0b\x32\x1d.eldex.api.credit.v1.Deadline\x12,\n\x07grounds\x18\x03 \x03(\x0b\x32\x1b.eldex.api.credit.v1.Ground\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t*\xbd\x01\n\x0c\x44\x65\x61\x64lineName\x12\x1d\n\x19\x44\x45\x41\x44LINE_NAME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x41\x44LINE_NAME_STATEMENT\x10\x01\x12\x1b\n\x17\x44\x45\x41\x44LINE_NAME_OBJECTION\x10\x02\x12\x1c\n\x18\x44\x45\x41\x44LINE_NAME_DISCLOSURE\x10\x03\x12\x1c\n\x18\x44\x45\x41\x44LINE_NAME_WITHDRAWAL\x10\x04\x12\x18\n\x14\x44\x45\x41\x44LINE_NAME_APPEAL\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/credit/v1/parameters.proto\x12\x13\x65ldex.api.credit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a!eldex/api/credit/v1/listing.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xfb\x02\n\x08\x44\x65\x61\x64line\x12K\n\x04name\x18\x01 \x01(\x0e\x32!.eldex.api.credit.v1.DeadlineNameB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe6\x9c\x9f\xe9\x99\x90\xe5\x90\x8d\xe7\xa7\xb0\x12\x30\n\x0cworking_days\x18\x02 \x01(\x05\x42\x1a\xbaH\x07\x1a\x05\x18\xfa\x01(\x00\xf2\x9f\x19\x0c\xe5\xb7\xa5\xe4\xbd\x9c\xe6\x97\xa5\xe6\x95\xb0\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_from\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x16\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x0c\xe7\x94\x9f\xe6\x95\x88\xe6\x97\xa5\xe6\x9c\x9f\x12=\n\x06source\x18\x04 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x06\xe4\xbe\x9d\xe6\x8d\xae\x12\"\n\x08verified\x18\x05 \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe6\xa0\xb8\xe5\xae\x9e\x12\"\n\x08repealed\x18\x06 \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe5\xba\x9f\xe6\xad\xa2\x12&\n\x0bregion_code\x18\x07 \x01(\tB\x11\xbaH\x04r\x02\x18\x0c\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\"\xdc\x06\n\x06Ground\x12\x35\n\x04\x63ode\x18\x01 \x01(\tB\'\xbaH\x1ar\x18\x32\x16^[A-Z][A-Z0-9_]{2,63}$\xf2\x9f\x19\x06\xe4\xbb\xa3\xe7\xa0\x81\x12K\n\x06\x63olour\x18\x02 \x01(\x0e\x32\x1f.eldex.api.credit.v1.ListColourB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe5\x90\x8d\xe5\x8d\x95\xe7\xb1\xbb\xe5\x88\xab\x12[\n\napplies_to\x18\x03 \x03(\x0e\x32 .eldex.api.credit.v1.SubjectKindB%\xbaH\x12\x92\x01\x0f\x08\x01\x10\x02\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe9\x80\x82\xe7\x94\xa8\xe5\xaf\xb9\xe8\xb1\xa1\x12 \n\x02zh\x18\x04 \x01(\tB\x14\xbaH\x07r\x05\x10\x01\x18\xac\x02\xf2\x9f\x19\x06\xe4\xb8\xad\xe6\x96\x87\x12 \n\x02\x65n\x18\x05 \x01(\tB\x14\xbaH\x07r\x05\x10\x01\x18\xd8\x04\xf2\x9f\x19\x06\xe8\x8b\xb1\xe6\x96\x87\x12S\n\x08measures\x18\x06 \x03(\x0e\x32\x1c.eldex.api.credit.v1.MeasureB#\xbaH\x10\x92\x01\r\x10\x04\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe6\x83\xa9\xe6\x88\x92\xe6\x8e\xaa\xe6\x96\xbd\x12M\n\x08\x62\x65nefits\x18\x07 \x03(\x0e\x32\x1c.eldex.api.credit.v1.BenefitB\x1d\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x06\xe5\xbe\x85\xe9\x81\x87\x12/\n\x0bterm_months\x18\x08 \x01(\x05\x42\x1a\xbaH\x07\x1a\x05\x18\xd8\x04(\x01\xf2\x9f\x19\x0c\xe6\x9c\x9f\xe9\x99\x90\xe6\x9c\x88\xe6\x95\xb0\x12$\n\nrepairable\x18\t \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe5\x8f\xaf\xe5\x90\xa6\xe4\xbf\xae\xe5\xa4\x8d\x12@\n\x13repair_after_months\x18\n \x01(\x05\x42#\xbaH\x07\x1a\x05\x18\xd8\x04(\x00\xf2\x9f\x19\x15\xe5\x8f\xaf\xe4\xbf\xae\xe5\xa4\x8d\xe9\x97\xb4\xe9\x9a\x94\xe6\x9c\x88\xe6\x95\xb0\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_from\x18\x0b \x01(\x0b\x32\x11.google.type.DateB\x16\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x0c\xe7\x94\x9f\xe6\x95\x88\xe6\x97\xa5\xe6\x9c\x9f\x12=\n\x06source\x18\x0c \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x06\xe4\xbe\x9d\xe6\x8d\xae\x12\"\n\x08verified\x18\r \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe6\xa0\xb8\xe5\xae\x9e\x12\"\n\x08repealed\x18\x0e \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe5\xba\x9f\xe6\xad\xa2\x12&\n\x0bregion_code\x18\x0f \x01(\tB\x11\xbaH\x04r\x02\x18\x0c\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\"\xc4\x02\n\nParameters\x12\x1f\n\x0bregion_code\x18\x01 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12<\n\tdeadlines\x18\x02 \x03(\x0b\x32\x1d.eldex.api.credit.v1.DeadlineB\n\x9a\xa0\x19\x06\xe6\x9c\x9f\xe9\x99\x90\x12\x38\n\x07grounds\x18\x03 \x03(\x0b\x32\x1b.eldex.api.credit.v1.GroundB\n\x9a\xa0\x19\x06\xe6\x83\x85\xe5\xbd\xa2\x12\x18\n\x04\x65tag\x18\x04 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\x82\x01\xa2\x9f\x19~\n\r307005/000001\x12\x12\xe4\xbf\xa1\xe7\x94\xa8\xe7\xae\xa1\xe7\x90\x86\xe5\x8f\x82\xe6\x95\xb0\x1a\x11\x43redit parameters\"-\xe5\x88\x97\xe5\x85\xa5\xe6\x83\x85\xe5\xbd\xa2\xe3\x80\x81\xe6\x9c\x9f\xe9\x99\x90\xe7\xad\x89\xe5\x8f\x82\xe6\x95\xb0\xe5\x8f\x8a\xe5\x85\xb6\xe4\xbe\x9d\xe6\x8d\xae\xe3\x80\x82*\x11market-regulation0\x04\x38\x01H\x01*\xbd\x01\n\x0c\x44\x65\x61\x64lineName\x12\x1d\n\x19\x44\x45\x41\x44LINE_NAME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x41\x44LINE_NAME_STATEMENT\x10\x01\x12\x1b\n\x17\x44\x45\x41\x44LINE_NAME_OBJECTION\x10\x02\x12\x1c\n\x18\x44\x45\x41\x44LINE_NAME_DISCLOSURE\x10\x03\x12\x1c\n\x18\x44\x45\x41\x44LINE_NAME_WITHDRAWAL\x10\x04\x12\x18\n\x14\x44\x45\x41\x44LINE_NAME_APPEAL\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,45 +37,65 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.credit.v1.paramet
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DEADLINE'].fields_by_name['name']._loaded_options = None
-  _globals['_DEADLINE'].fields_by_name['name']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_DEADLINE'].fields_by_name['name']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\346\234\237\351\231\220\345\220\215\347\247\260'
   _globals['_DEADLINE'].fields_by_name['working_days']._loaded_options = None
-  _globals['_DEADLINE'].fields_by_name['working_days']._serialized_options = b'\272H\007\032\005\030\372\001(\000'
+  _globals['_DEADLINE'].fields_by_name['working_days']._serialized_options = b'\272H\007\032\005\030\372\001(\000\362\237\031\014\345\267\245\344\275\234\346\227\245\346\225\260'
   _globals['_DEADLINE'].fields_by_name['effective_from']._loaded_options = None
-  _globals['_DEADLINE'].fields_by_name['effective_from']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DEADLINE'].fields_by_name['effective_from']._serialized_options = b'\272H\003\310\001\001\362\237\031\014\347\224\237\346\225\210\346\227\245\346\234\237'
   _globals['_DEADLINE'].fields_by_name['source']._loaded_options = None
-  _globals['_DEADLINE'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DEADLINE'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001\362\237\031\006\344\276\235\346\215\256'
+  _globals['_DEADLINE'].fields_by_name['verified']._loaded_options = None
+  _globals['_DEADLINE'].fields_by_name['verified']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\346\240\270\345\256\236'
+  _globals['_DEADLINE'].fields_by_name['repealed']._loaded_options = None
+  _globals['_DEADLINE'].fields_by_name['repealed']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\345\272\237\346\255\242'
   _globals['_DEADLINE'].fields_by_name['region_code']._loaded_options = None
-  _globals['_DEADLINE'].fields_by_name['region_code']._serialized_options = b'\272H\004r\002\030\014'
+  _globals['_DEADLINE'].fields_by_name['region_code']._serialized_options = b'\272H\004r\002\030\014\362\237\031\006\345\214\272\345\210\222'
   _globals['_GROUND'].fields_by_name['code']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['code']._serialized_options = b'\272H\032r\0302\026^[A-Z][A-Z0-9_]{2,63}$'
+  _globals['_GROUND'].fields_by_name['code']._serialized_options = b'\272H\032r\0302\026^[A-Z][A-Z0-9_]{2,63}$\362\237\031\006\344\273\243\347\240\201'
   _globals['_GROUND'].fields_by_name['colour']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['colour']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_GROUND'].fields_by_name['colour']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\345\220\215\345\215\225\347\261\273\345\210\253'
   _globals['_GROUND'].fields_by_name['applies_to']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['applies_to']._serialized_options = b'\272H\022\222\001\017\010\001\020\002\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_GROUND'].fields_by_name['applies_to']._serialized_options = b'\272H\022\222\001\017\010\001\020\002\030\001\"\007\202\001\004\020\001 \000\362\237\031\014\351\200\202\347\224\250\345\257\271\350\261\241'
   _globals['_GROUND'].fields_by_name['zh']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['zh']._serialized_options = b'\272H\007r\005\020\001\030\254\002'
+  _globals['_GROUND'].fields_by_name['zh']._serialized_options = b'\272H\007r\005\020\001\030\254\002\362\237\031\006\344\270\255\346\226\207'
   _globals['_GROUND'].fields_by_name['en']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['en']._serialized_options = b'\272H\007r\005\020\001\030\330\004'
+  _globals['_GROUND'].fields_by_name['en']._serialized_options = b'\272H\007r\005\020\001\030\330\004\362\237\031\006\350\213\261\346\226\207'
   _globals['_GROUND'].fields_by_name['measures']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['measures']._serialized_options = b'\272H\020\222\001\r\020\004\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_GROUND'].fields_by_name['measures']._serialized_options = b'\272H\020\222\001\r\020\004\030\001\"\007\202\001\004\020\001 \000\362\237\031\014\346\203\251\346\210\222\346\216\252\346\226\275'
   _globals['_GROUND'].fields_by_name['benefits']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['benefits']._serialized_options = b'\272H\020\222\001\r\020\005\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_GROUND'].fields_by_name['benefits']._serialized_options = b'\272H\020\222\001\r\020\005\030\001\"\007\202\001\004\020\001 \000\362\237\031\006\345\276\205\351\201\207'
   _globals['_GROUND'].fields_by_name['term_months']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['term_months']._serialized_options = b'\272H\007\032\005\030\330\004(\001'
+  _globals['_GROUND'].fields_by_name['term_months']._serialized_options = b'\272H\007\032\005\030\330\004(\001\362\237\031\014\346\234\237\351\231\220\346\234\210\346\225\260'
+  _globals['_GROUND'].fields_by_name['repairable']._loaded_options = None
+  _globals['_GROUND'].fields_by_name['repairable']._serialized_options = b'\362\237\031\014\345\217\257\345\220\246\344\277\256\345\244\215'
   _globals['_GROUND'].fields_by_name['repair_after_months']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['repair_after_months']._serialized_options = b'\272H\007\032\005\030\330\004(\000'
+  _globals['_GROUND'].fields_by_name['repair_after_months']._serialized_options = b'\272H\007\032\005\030\330\004(\000\362\237\031\025\345\217\257\344\277\256\345\244\215\351\227\264\351\232\224\346\234\210\346\225\260'
   _globals['_GROUND'].fields_by_name['effective_from']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['effective_from']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_GROUND'].fields_by_name['effective_from']._serialized_options = b'\272H\003\310\001\001\362\237\031\014\347\224\237\346\225\210\346\227\245\346\234\237'
   _globals['_GROUND'].fields_by_name['source']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_GROUND'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001\362\237\031\006\344\276\235\346\215\256'
+  _globals['_GROUND'].fields_by_name['verified']._loaded_options = None
+  _globals['_GROUND'].fields_by_name['verified']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\346\240\270\345\256\236'
+  _globals['_GROUND'].fields_by_name['repealed']._loaded_options = None
+  _globals['_GROUND'].fields_by_name['repealed']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\345\272\237\346\255\242'
   _globals['_GROUND'].fields_by_name['region_code']._loaded_options = None
-  _globals['_GROUND'].fields_by_name['region_code']._serialized_options = b'\272H\004r\002\030\014'
-  _globals['_DEADLINENAME']._serialized_start=1252
-  _globals['_DEADLINENAME']._serialized_end=1441
-  _globals['_DEADLINE']._serialized_start=184
-  _globals['_DEADLINE']._serialized_end=459
-  _globals['_GROUND']._serialized_start=462
-  _globals['_GROUND']._serialized_end=1103
-  _globals['_PARAMETERS']._serialized_start=1106
-  _globals['_PARAMETERS']._serialized_end=1249
+  _globals['_GROUND'].fields_by_name['region_code']._serialized_options = b'\272H\004r\002\030\014\362\237\031\006\345\214\272\345\210\222'
+  _globals['_PARAMETERS'].fields_by_name['region_code']._loaded_options = None
+  _globals['_PARAMETERS'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_PARAMETERS'].fields_by_name['deadlines']._loaded_options = None
+  _globals['_PARAMETERS'].fields_by_name['deadlines']._serialized_options = b'\232\240\031\006\346\234\237\351\231\220'
+  _globals['_PARAMETERS'].fields_by_name['grounds']._loaded_options = None
+  _globals['_PARAMETERS'].fields_by_name['grounds']._serialized_options = b'\232\240\031\006\346\203\205\345\275\242'
+  _globals['_PARAMETERS'].fields_by_name['etag']._loaded_options = None
+  _globals['_PARAMETERS'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_PARAMETERS']._loaded_options = None
+  _globals['_PARAMETERS']._serialized_options = b'\242\237\031~\n\r307005/000001\022\022\344\277\241\347\224\250\347\256\241\347\220\206\345\217\202\346\225\260\032\021Credit parameters\"-\345\210\227\345\205\245\346\203\205\345\275\242\343\200\201\346\234\237\351\231\220\347\255\211\345\217\202\346\225\260\345\217\212\345\205\266\344\276\235\346\215\256\343\200\202*\021market-regulation0\0048\001H\001'
+  _globals['_DEADLINENAME']._serialized_start=1792
+  _globals['_DEADLINENAME']._serialized_end=1981
+  _globals['_DEADLINE']._serialized_start=220
+  _globals['_DEADLINE']._serialized_end=599
+  _globals['_GROUND']._serialized_start=602
+  _globals['_GROUND']._serialized_end=1462
+  _globals['_PARAMETERS']._serialized_start=1465
+  _globals['_PARAMETERS']._serialized_end=1789
 # @@protoc_insertion_point(module_scope)

@@ -23,27 +23,76 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.registry.v1 import resident_pb2 as eldex_dot_api_dot_registry_dot_v1_dot_resident__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/credit/v1/worker_file.proto\x12\x13\x65ldex.api.credit.v1\x1a$eldex/api/registry/v1/resident.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x95\x01\n\x06\x41ppeal\x12&\n\x0b\x61ppealed_on\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12%\n\ndecided_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12\x19\n\x11\x64\x65\x63ision_document\x18\x05 \x01(\t\"\xe2\x02\n\x07\x43onduct\x12\x13\n\x0b\x63onduct_key\x18\x01 \x01(\t\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.ConductKind\x12&\n\x0bhappened_on\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08\x64ocument\x18\x05 \x01(\t\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.eldex.api.credit.v1.ConductState\x12+\n\x06\x61ppeal\x18\x08 \x01(\x0b\x32\x1b.eldex.api.credit.v1.Appeal\x12/\n\x0brecorded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x0c\x61ppeal_until\x18\n \x01(\x0b\x32\x11.google.type.Date\"\x98\x02\n\nWorkerFile\x12\x12\n\nworker_key\x18\x01 \x01(\t\x12\x37\n\x08\x64ocument\x18\x02 \x01(\x0b\x32%.eldex.api.registry.v1.PersonDocument\x12\x0c\n\x04name\x18\x03 \x01(\t\x12-\n\x04role\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.WorkerRole\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\x12-\n\x07\x63onduct\x18\x06 \x03(\x0b\x32\x1c.eldex.api.credit.v1.Conduct\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t*s\n\nWorkerRole\x12\x1b\n\x17WORKER_ROLE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORKER_ROLE_CARE_WORKER\x10\x01\x12\x14\n\x10WORKER_ROLE_HEAD\x10\x02\x12\x15\n\x11WORKER_ROLE_OTHER\x10\x03*g\n\x0b\x43onductKind\x12\x1c\n\x18\x43ONDUCT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONDUCT_KIND_COMMENDATION\x10\x01\x12\x1b\n\x17\x43ONDUCT_KIND_MISCONDUCT\x10\x02*\x99\x01\n\x0c\x43onductState\x12\x1d\n\x19\x43ONDUCT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONDUCT_STATE_STANDS\x10\x01\x12\x1a\n\x16\x43ONDUCT_STATE_APPEALED\x10\x02\x12\x18\n\x14\x43ONDUCT_STATE_UPHELD\x10\x03\x12\x1a\n\x16\x43ONDUCT_STATE_ANNULLED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/credit/v1/worker_file.proto\x12\x13\x65ldex.api.credit.v1\x1a$eldex/api/registry/v1/resident.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xe3\x01\n\x06\x41ppeal\x12\x38\n\x0b\x61ppealed_on\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\x94\xb3\xe8\xaf\x89\xe6\x97\xa5\xe6\x9c\x9f\x12\x1c\n\x08\x64ocument\x18\x02 \x01(\tB\n\x82\xa0\x19\x06\xe6\x96\x87\xe4\xb9\xa6\x12\x1b\n\x07summary\x18\x03 \x01(\tB\n\x82\xa0\x19\x06\xe6\x91\x98\xe8\xa6\x81\x12\x37\n\ndecided_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\x86\xb3\xe5\xae\x9a\xe6\x97\xa5\xe6\x9c\x9f\x12+\n\x11\x64\x65\x63ision_document\x18\x05 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\x86\xb3\xe5\xae\x9a\xe6\x96\x87\xe4\xb9\xa6\"\x84\x04\n\x07\x43onduct\x12+\n\x0b\x63onduct_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\x8c\xe4\xb8\xba\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12:\n\x04kind\x18\x02 \x01(\x0e\x32 .eldex.api.credit.v1.ConductKindB\n\x82\xa0\x19\x06\xe7\xb1\xbb\xe5\x88\xab\x12\x38\n\x0bhappened_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\x8f\x91\xe7\x94\x9f\xe6\x97\xa5\xe6\x9c\x9f\x12 \n\x06source\x18\x04 \x01(\tB\x10\x82\xa0\x19\x0c\xe4\xbf\xa1\xe6\x81\xaf\xe6\x9d\xa5\xe6\xba\x90\x12\x1c\n\x08\x64ocument\x18\x05 \x01(\tB\n\x82\xa0\x19\x06\xe6\x96\x87\xe4\xb9\xa6\x12\x1b\n\x07summary\x18\x06 \x01(\tB\n\x82\xa0\x19\x06\xe6\x91\x98\xe8\xa6\x81\x12<\n\x05state\x18\x07 \x01(\x0e\x32!.eldex.api.credit.v1.ConductStateB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x37\n\x06\x61ppeal\x18\x08 \x01(\x0b\x32\x1b.eldex.api.credit.v1.AppealB\n\x9a\xa0\x19\x06\xe7\x94\xb3\xe8\xaf\x89\x12\x41\n\x0brecorded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\x82\xa0\x19\x0c\xe5\xbd\x95\xe5\x85\xa5\xe6\x97\xb6\xe9\x97\xb4\x12?\n\x0c\x61ppeal_until\x18\n \x01(\x0b\x32\x11.google.type.DateB\x16\x82\xa0\x19\x12\xe7\x94\xb3\xe8\xaf\x89\xe6\x88\xaa\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\"\xc9\x05\n\nWorkerFile\x12*\n\nworker_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe4\xbb\x8e\xe4\xb8\x9a\xe4\xba\xba\xe5\x91\x98\xe6\xa0\x87\xe8\xaf\x86\x12I\n\x08\x64ocument\x18\x02 \x01(\x0b\x32%.eldex.api.registry.v1.PersonDocumentB\x10\x9a\xa0\x19\x0c\xe8\xba\xab\xe4\xbb\xbd\xe8\xaf\x81\xe4\xbb\xb6\x12\x18\n\x04name\x18\x03 \x01(\tB\n\x82\xa0\x19\x06\xe5\xa7\x93\xe5\x90\x8d\x12\x39\n\x04role\x18\x04 \x01(\x0e\x32\x1f.eldex.api.credit.v1.WorkerRoleB\n\x82\xa0\x19\x06\xe5\xb2\x97\xe4\xbd\x8d\x12\x1f\n\x0bregion_code\x18\x05 \x01(\tB\n\x82\xa0\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12?\n\x07\x63onduct\x18\x06 \x03(\x0b\x32\x1c.eldex.api.credit.v1.ConductB\x10\x9a\xa0\x19\x0c\xe8\xa1\x8c\xe4\xb8\xba\xe8\xae\xb0\xe5\xbd\x95\x12@\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\x82\xa0\x19\x0c\xe6\x9b\xb4\xe6\x96\xb0\xe6\x97\xb6\xe9\x97\xb4\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xb0\x02\xa2\x9f\x19\xab\x02\n\r307004/000001\x12\x18\xe4\xbb\x8e\xe4\xb8\x9a\xe4\xba\xba\xe5\x91\x98\xe4\xbf\xa1\xe7\x94\xa8\xe6\xa1\xa3\xe6\xa1\x88\x1a\x0cWorker files\"9\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\x8d\xe5\x8a\xa1\xe4\xbb\x8e\xe4\xb8\x9a\xe4\xba\xba\xe5\x91\x98\xe7\x9a\x84\xe8\xa1\xa8\xe5\xbd\xb0\xe4\xb8\x8e\xe4\xb8\x8d\xe8\x89\xaf\xe8\xa1\x8c\xe4\xb8\xba\xe8\xae\xb0\xe5\xbd\x95\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89*s\n\nWorkerRole\x12\x1b\n\x17WORKER_ROLE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORKER_ROLE_CARE_WORKER\x10\x01\x12\x14\n\x10WORKER_ROLE_HEAD\x10\x02\x12\x15\n\x11WORKER_ROLE_OTHER\x10\x03*g\n\x0b\x43onductKind\x12\x1c\n\x18\x43ONDUCT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONDUCT_KIND_COMMENDATION\x10\x01\x12\x1b\n\x17\x43ONDUCT_KIND_MISCONDUCT\x10\x02*\x99\x01\n\x0c\x43onductState\x12\x1d\n\x19\x43ONDUCT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONDUCT_STATE_STANDS\x10\x01\x12\x1a\n\x16\x43ONDUCT_STATE_APPEALED\x10\x02\x12\x18\n\x14\x43ONDUCT_STATE_UPHELD\x10\x03\x12\x1a\n\x16\x43ONDUCT_STATE_ANNULLED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.credit.v1.worker_file_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERROLE']._serialized_start=949
-  _globals['_WORKERROLE']._serialized_end=1064
-  _globals['_CONDUCTKIND']._serialized_start=1066
-  _globals['_CONDUCTKIND']._serialized_end=1169
-  _globals['_CONDUCTSTATE']._serialized_start=1172
-  _globals['_CONDUCTSTATE']._serialized_end=1325
-  _globals['_APPEAL']._serialized_start=158
-  _globals['_APPEAL']._serialized_end=307
-  _globals['_CONDUCT']._serialized_start=310
-  _globals['_CONDUCT']._serialized_end=664
-  _globals['_WORKERFILE']._serialized_start=667
-  _globals['_WORKERFILE']._serialized_end=947
+  _globals['_APPEAL'].fields_by_name['appealed_on']._loaded_options = None
+  _globals['_APPEAL'].fields_by_name['appealed_on']._serialized_options = b'\202\240\031\014\347\224\263\350\257\211\346\227\245\346\234\237'
+  _globals['_APPEAL'].fields_by_name['document']._loaded_options = None
+  _globals['_APPEAL'].fields_by_name['document']._serialized_options = b'\202\240\031\006\346\226\207\344\271\246'
+  _globals['_APPEAL'].fields_by_name['summary']._loaded_options = None
+  _globals['_APPEAL'].fields_by_name['summary']._serialized_options = b'\202\240\031\006\346\221\230\350\246\201'
+  _globals['_APPEAL'].fields_by_name['decided_on']._loaded_options = None
+  _globals['_APPEAL'].fields_by_name['decided_on']._serialized_options = b'\202\240\031\014\345\206\263\345\256\232\346\227\245\346\234\237'
+  _globals['_APPEAL'].fields_by_name['decision_document']._loaded_options = None
+  _globals['_APPEAL'].fields_by_name['decision_document']._serialized_options = b'\202\240\031\014\345\206\263\345\256\232\346\226\207\344\271\246'
+  _globals['_CONDUCT'].fields_by_name['conduct_key']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['conduct_key']._serialized_options = b'\202\240\031\022\350\241\214\344\270\272\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_CONDUCT'].fields_by_name['kind']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['kind']._serialized_options = b'\202\240\031\006\347\261\273\345\210\253'
+  _globals['_CONDUCT'].fields_by_name['happened_on']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['happened_on']._serialized_options = b'\202\240\031\014\345\217\221\347\224\237\346\227\245\346\234\237'
+  _globals['_CONDUCT'].fields_by_name['source']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['source']._serialized_options = b'\202\240\031\014\344\277\241\346\201\257\346\235\245\346\272\220'
+  _globals['_CONDUCT'].fields_by_name['document']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['document']._serialized_options = b'\202\240\031\006\346\226\207\344\271\246'
+  _globals['_CONDUCT'].fields_by_name['summary']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['summary']._serialized_options = b'\202\240\031\006\346\221\230\350\246\201'
+  _globals['_CONDUCT'].fields_by_name['state']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['state']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_CONDUCT'].fields_by_name['appeal']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['appeal']._serialized_options = b'\232\240\031\006\347\224\263\350\257\211'
+  _globals['_CONDUCT'].fields_by_name['recorded_at']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['recorded_at']._serialized_options = b'\202\240\031\014\345\275\225\345\205\245\346\227\266\351\227\264'
+  _globals['_CONDUCT'].fields_by_name['appeal_until']._loaded_options = None
+  _globals['_CONDUCT'].fields_by_name['appeal_until']._serialized_options = b'\202\240\031\022\347\224\263\350\257\211\346\210\252\346\255\242\346\227\245\346\234\237'
+  _globals['_WORKERFILE'].fields_by_name['worker_key']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['worker_key']._serialized_options = b'\202\240\031\022\344\273\216\344\270\232\344\272\272\345\221\230\346\240\207\350\257\206'
+  _globals['_WORKERFILE'].fields_by_name['document']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['document']._serialized_options = b'\232\240\031\014\350\272\253\344\273\275\350\257\201\344\273\266'
+  _globals['_WORKERFILE'].fields_by_name['name']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['name']._serialized_options = b'\202\240\031\006\345\247\223\345\220\215'
+  _globals['_WORKERFILE'].fields_by_name['role']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['role']._serialized_options = b'\202\240\031\006\345\262\227\344\275\215'
+  _globals['_WORKERFILE'].fields_by_name['region_code']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['region_code']._serialized_options = b'\202\240\031\006\345\214\272\345\210\222'
+  _globals['_WORKERFILE'].fields_by_name['conduct']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['conduct']._serialized_options = b'\232\240\031\014\350\241\214\344\270\272\350\256\260\345\275\225'
+  _globals['_WORKERFILE'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['updated_at']._serialized_options = b'\202\240\031\014\346\233\264\346\226\260\346\227\266\351\227\264'
+  _globals['_WORKERFILE'].fields_by_name['etag']._loaded_options = None
+  _globals['_WORKERFILE'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_WORKERFILE']._loaded_options = None
+  _globals['_WORKERFILE']._serialized_options = b'\242\237\031\253\002\n\r307004/000001\022\030\344\273\216\344\270\232\344\272\272\345\221\230\344\277\241\347\224\250\346\241\243\346\241\210\032\014Worker files\"9\345\205\273\350\200\201\346\234\215\345\212\241\344\273\216\344\270\232\344\272\272\345\221\230\347\232\204\350\241\250\345\275\260\344\270\216\344\270\215\350\211\257\350\241\214\344\270\272\350\256\260\345\275\225\343\200\202*\rcivil-affairs0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_WORKERROLE']._serialized_start=1658
+  _globals['_WORKERROLE']._serialized_end=1773
+  _globals['_CONDUCTKIND']._serialized_start=1775
+  _globals['_CONDUCTKIND']._serialized_end=1878
+  _globals['_CONDUCTSTATE']._serialized_start=1881
+  _globals['_CONDUCTSTATE']._serialized_end=2034
+  _globals['_APPEAL']._serialized_start=194
+  _globals['_APPEAL']._serialized_end=421
+  _globals['_CONDUCT']._serialized_start=424
+  _globals['_CONDUCT']._serialized_end=940
+  _globals['_WORKERFILE']._serialized_start=943
+  _globals['_WORKERFILE']._serialized_end=1656
 # @@protoc_insertion_point(module_scope)

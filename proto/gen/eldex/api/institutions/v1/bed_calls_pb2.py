@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eldex.api.institutions.v1 import bed_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_bed__pb2
 from eldex.api.institutions.v1 import institution_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_institution__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)eldex/api/institutions/v1/bed_calls.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#eldex/api/institutions/v1/bed.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a google/protobuf/field_mask.proto\x1a\x16google/type/date.proto\"\xef\x01\n\x0e\x41\x64\x64\x42\x65\x64sRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x42\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x06labels\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xf4\x03\x18\x01\"\x06r\x04\x10\x01\x18(\x12\x30\n\rin_service_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"?\n\x0f\x41\x64\x64\x42\x65\x64sResponse\x12,\n\x04\x62\x65\x64s\x18\x01 \x03(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\xd9\x01\n\x11\x43onvertBedRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x42\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0c\x63onverted_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"A\n\x12\x43onvertBedResponse\x12+\n\x03\x62\x65\x64\x18\x01 \x01(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\x96\x01\n\x12WithdrawBedRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12/\n\x0cwithdrawn_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 \"B\n\x13WithdrawBedResponse\x12+\n\x03\x62\x65\x64\x18\x01 \x01(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\x84\x03\n\x0fListBedsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12@\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"Y\n\x10ListBedsResponse\x12,\n\x04\x62\x65\x64s\x18\x01 \x03(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc4\x01\n\x14\x41\x64mitResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0cresident_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07\x62\x65\x64_key\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12.\n\x0b\x61\x64mitted_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x10\x61greement_number\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"P\n\x15\x41\x64mitResidentResponse\x12\x37\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"\xbb\x01\n\x18\x44ischargeResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\radmission_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x30\n\rdischarged_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x16\n\x04note\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"T\n\x19\x44ischargeResidentResponse\x12\x37\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"\xbf\x01\n\x17TransferResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\radmission_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07\x62\x65\x64_key\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x31\n\x0etransferred_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\x88\x01\n\x18TransferResidentResponse\x12\x33\n\x05\x65nded\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\x12\x37\n\tadmission\x18\x02 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"f\n\x13GetAdmissionRequest\x12 \n\radmission_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"O\n\x14GetAdmissionResponse\x12\x37\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"\xf1\x02\n\x15ListAdmissionsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12!\n\x0cresident_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x03 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12\x42\n\x05state\x18\x04 \x01(\x0e\x32).eldex.api.institutions.v1.AdmissionStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"k\n\x16ListAdmissionsResponse\x12\x38\n\nadmissions\x18\x01 \x03(\x0b\x32$.eldex.api.institutions.v1.Admission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe3\x01\n\x13GetOccupancyRequest\x12M\n\x0bregion_code\x18\x01 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12N\n\x10institution_kind\x18\x02 \x01(\x0e\x32*.eldex.api.institutions.v1.InstitutionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"Q\n\x14GetOccupancyResponse\x12\x39\n\x0boccupancies\x18\x01 \x03(\x0b\x32$.eldex.api.institutions.v1.Occupancyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)eldex/api/institutions/v1/bed_calls.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#eldex/api/institutions/v1/bed.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a google/protobuf/field_mask.proto\x1a\x16google/type/date.proto\"\xef\x01\n\x0e\x41\x64\x64\x42\x65\x64sRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x42\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x06labels\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xf4\x03\x18\x01\"\x06r\x04\x10\x01\x18(\x12\x30\n\rin_service_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"?\n\x0f\x41\x64\x64\x42\x65\x64sResponse\x12,\n\x04\x62\x65\x64s\x18\x01 \x03(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\xd9\x01\n\x11\x43onvertBedRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x42\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0c\x63onverted_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"A\n\x12\x43onvertBedResponse\x12+\n\x03\x62\x65\x64\x18\x01 \x01(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\x96\x01\n\x12WithdrawBedRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12/\n\x0cwithdrawn_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 \"B\n\x13WithdrawBedResponse\x12+\n\x03\x62\x65\x64\x18\x01 \x01(\x0b\x32\x1e.eldex.api.institutions.v1.Bed\"\x84\x03\n\x0fListBedsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12@\n\tbed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"z\n\x10ListBedsResponse\x12\x38\n\x04\x62\x65\x64s\x18\x01 \x03(\x0b\x32\x1e.eldex.api.institutions.v1.BedB\n\x9a\xa0\x19\x06\xe5\xba\x8a\xe4\xbd\x8d\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\"\xc4\x01\n\x14\x41\x64mitResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0cresident_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07\x62\x65\x64_key\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12.\n\x0b\x61\x64mitted_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x10\x61greement_number\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"P\n\x15\x41\x64mitResidentResponse\x12\x37\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"\xbb\x01\n\x18\x44ischargeResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\radmission_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x30\n\rdischarged_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x16\n\x04note\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"T\n\x19\x44ischargeResidentResponse\x12\x37\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"\xbf\x01\n\x17TransferResidentRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12 \n\radmission_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x07\x62\x65\x64_key\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x31\n\x0etransferred_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\x88\x01\n\x18TransferResidentResponse\x12\x33\n\x05\x65nded\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\x12\x37\n\tadmission\x18\x02 \x01(\x0b\x32$.eldex.api.institutions.v1.Admission\"f\n\x13GetAdmissionRequest\x12 \n\radmission_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"a\n\x14GetAdmissionResponse\x12I\n\tadmission\x18\x01 \x01(\x0b\x32$.eldex.api.institutions.v1.AdmissionB\x10\x9a\xa0\x19\x0c\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\"\xf1\x02\n\x15ListAdmissionsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12!\n\x0cresident_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x03 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12\x42\n\x05state\x18\x04 \x01(\x0e\x32).eldex.api.institutions.v1.AdmissionStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\x92\x01\n\x16ListAdmissionsResponse\x12J\n\nadmissions\x18\x01 \x03(\x0b\x32$.eldex.api.institutions.v1.AdmissionB\x10\x9a\xa0\x19\x0c\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\"\xe3\x01\n\x13GetOccupancyRequest\x12M\n\x0bregion_code\x18\x01 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12N\n\x10institution_kind\x18\x02 \x01(\x0e\x32*.eldex.api.institutions.v1.InstitutionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12-\n\tread_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"c\n\x14GetOccupancyResponse\x12K\n\x0boccupancies\x18\x01 \x03(\x0b\x32$.eldex.api.institutions.v1.OccupancyB\x10\x9a\xa0\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe5\x8d\xa0\xe7\x94\xa8\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -78,6 +79,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBEDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTBEDSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBEDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTBEDSRESPONSE'].fields_by_name['beds']._loaded_options = None
+  _globals['_LISTBEDSRESPONSE'].fields_by_name['beds']._serialized_options = b'\232\240\031\006\345\272\212\344\275\215'
+  _globals['_LISTBEDSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTBEDSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
   _globals['_ADMITRESIDENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ADMITRESIDENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ADMITRESIDENTREQUEST'].fields_by_name['resident_key']._loaded_options = None
@@ -110,6 +115,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFERRESIDENTREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030 '
   _globals['_GETADMISSIONREQUEST'].fields_by_name['admission_key']._loaded_options = None
   _globals['_GETADMISSIONREQUEST'].fields_by_name['admission_key']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_GETADMISSIONRESPONSE'].fields_by_name['admission']._loaded_options = None
+  _globals['_GETADMISSIONRESPONSE'].fields_by_name['admission']._serialized_options = b'\232\240\031\014\345\205\245\344\275\217\350\256\260\345\275\225'
   _globals['_LISTADMISSIONSREQUEST'].oneofs_by_name['scope']._loaded_options = None
   _globals['_LISTADMISSIONSREQUEST'].oneofs_by_name['scope']._serialized_options = b'\272H\002\010\001'
   _globals['_LISTADMISSIONSREQUEST'].fields_by_name['institution_key']._loaded_options = None
@@ -124,48 +131,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTADMISSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTADMISSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTADMISSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTADMISSIONSRESPONSE'].fields_by_name['admissions']._loaded_options = None
+  _globals['_LISTADMISSIONSRESPONSE'].fields_by_name['admissions']._serialized_options = b'\232\240\031\014\345\205\245\344\275\217\350\256\260\345\275\225'
+  _globals['_LISTADMISSIONSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTADMISSIONSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
   _globals['_GETOCCUPANCYREQUEST'].fields_by_name['region_code']._loaded_options = None
   _globals['_GETOCCUPANCYREQUEST'].fields_by_name['region_code']._serialized_options = b'\272H5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$'
   _globals['_GETOCCUPANCYREQUEST'].fields_by_name['institution_kind']._loaded_options = None
   _globals['_GETOCCUPANCYREQUEST'].fields_by_name['institution_kind']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_ADDBEDSREQUEST']._serialized_start=242
-  _globals['_ADDBEDSREQUEST']._serialized_end=481
-  _globals['_ADDBEDSRESPONSE']._serialized_start=483
-  _globals['_ADDBEDSRESPONSE']._serialized_end=546
-  _globals['_CONVERTBEDREQUEST']._serialized_start=549
-  _globals['_CONVERTBEDREQUEST']._serialized_end=766
-  _globals['_CONVERTBEDRESPONSE']._serialized_start=768
-  _globals['_CONVERTBEDRESPONSE']._serialized_end=833
-  _globals['_WITHDRAWBEDREQUEST']._serialized_start=836
-  _globals['_WITHDRAWBEDREQUEST']._serialized_end=986
-  _globals['_WITHDRAWBEDRESPONSE']._serialized_start=988
-  _globals['_WITHDRAWBEDRESPONSE']._serialized_end=1054
-  _globals['_LISTBEDSREQUEST']._serialized_start=1057
-  _globals['_LISTBEDSREQUEST']._serialized_end=1445
-  _globals['_LISTBEDSRESPONSE']._serialized_start=1447
-  _globals['_LISTBEDSRESPONSE']._serialized_end=1536
-  _globals['_ADMITRESIDENTREQUEST']._serialized_start=1539
-  _globals['_ADMITRESIDENTREQUEST']._serialized_end=1735
-  _globals['_ADMITRESIDENTRESPONSE']._serialized_start=1737
-  _globals['_ADMITRESIDENTRESPONSE']._serialized_end=1817
-  _globals['_DISCHARGERESIDENTREQUEST']._serialized_start=1820
-  _globals['_DISCHARGERESIDENTREQUEST']._serialized_end=2007
-  _globals['_DISCHARGERESIDENTRESPONSE']._serialized_start=2009
-  _globals['_DISCHARGERESIDENTRESPONSE']._serialized_end=2093
-  _globals['_TRANSFERRESIDENTREQUEST']._serialized_start=2096
-  _globals['_TRANSFERRESIDENTREQUEST']._serialized_end=2287
-  _globals['_TRANSFERRESIDENTRESPONSE']._serialized_start=2290
-  _globals['_TRANSFERRESIDENTRESPONSE']._serialized_end=2426
-  _globals['_GETADMISSIONREQUEST']._serialized_start=2428
-  _globals['_GETADMISSIONREQUEST']._serialized_end=2530
-  _globals['_GETADMISSIONRESPONSE']._serialized_start=2532
-  _globals['_GETADMISSIONRESPONSE']._serialized_end=2611
-  _globals['_LISTADMISSIONSREQUEST']._serialized_start=2614
-  _globals['_LISTADMISSIONSREQUEST']._serialized_end=2983
-  _globals['_LISTADMISSIONSRESPONSE']._serialized_start=2985
-  _globals['_LISTADMISSIONSRESPONSE']._serialized_end=3092
-  _globals['_GETOCCUPANCYREQUEST']._serialized_start=3095
-  _globals['_GETOCCUPANCYREQUEST']._serialized_end=3322
-  _globals['_GETOCCUPANCYRESPONSE']._serialized_start=3324
-  _globals['_GETOCCUPANCYRESPONSE']._serialized_end=3405
+  _globals['_GETOCCUPANCYRESPONSE'].fields_by_name['occupancies']._loaded_options = None
+  _globals['_GETOCCUPANCYRESPONSE'].fields_by_name['occupancies']._serialized_options = b'\232\240\031\014\345\272\212\344\275\215\345\215\240\347\224\250'
+  _globals['_ADDBEDSREQUEST']._serialized_start=278
+  _globals['_ADDBEDSREQUEST']._serialized_end=517
+  _globals['_ADDBEDSRESPONSE']._serialized_start=519
+  _globals['_ADDBEDSRESPONSE']._serialized_end=582
+  _globals['_CONVERTBEDREQUEST']._serialized_start=585
+  _globals['_CONVERTBEDREQUEST']._serialized_end=802
+  _globals['_CONVERTBEDRESPONSE']._serialized_start=804
+  _globals['_CONVERTBEDRESPONSE']._serialized_end=869
+  _globals['_WITHDRAWBEDREQUEST']._serialized_start=872
+  _globals['_WITHDRAWBEDREQUEST']._serialized_end=1022
+  _globals['_WITHDRAWBEDRESPONSE']._serialized_start=1024
+  _globals['_WITHDRAWBEDRESPONSE']._serialized_end=1090
+  _globals['_LISTBEDSREQUEST']._serialized_start=1093
+  _globals['_LISTBEDSREQUEST']._serialized_end=1481
+  _globals['_LISTBEDSRESPONSE']._serialized_start=1483
+  _globals['_LISTBEDSRESPONSE']._serialized_end=1605
+  _globals['_ADMITRESIDENTREQUEST']._serialized_start=1608
+  _globals['_ADMITRESIDENTREQUEST']._serialized_end=1804
+  _globals['_ADMITRESIDENTRESPONSE']._serialized_start=1806
+  _globals['_ADMITRESIDENTRESPONSE']._serialized_end=1886
+  _globals['_DISCHARGERESIDENTREQUEST']._serialized_start=1889
+  _globals['_DISCHARGERESIDENTREQUEST']._serialized_end=2076
+  _globals['_DISCHARGERESIDENTRESPONSE']._serialized_start=2078
+  _globals['_DISCHARGERESIDENTRESPONSE']._serialized_end=2162
+  _globals['_TRANSFERRESIDENTREQUEST']._serialized_start=2165
+  _globals['_TRANSFERRESIDENTREQUEST']._serialized_end=2356
+  _globals['_TRANSFERRESIDENTRESPONSE']._serialized_start=2359
+  _globals['_TRANSFERRESIDENTRESPONSE']._serialized_end=2495
+  _globals['_GETADMISSIONREQUEST']._serialized_start=2497
+  _globals['_GETADMISSIONREQUEST']._serialized_end=2599
+  _globals['_GETADMISSIONRESPONSE']._serialized_start=2601
+  _globals['_GETADMISSIONRESPONSE']._serialized_end=2698
+  _globals['_LISTADMISSIONSREQUEST']._serialized_start=2701
+  _globals['_LISTADMISSIONSREQUEST']._serialized_end=3070
+  _globals['_LISTADMISSIONSRESPONSE']._serialized_start=3073
+  _globals['_LISTADMISSIONSRESPONSE']._serialized_end=3219
+  _globals['_GETOCCUPANCYREQUEST']._serialized_start=3222
+  _globals['_GETOCCUPANCYREQUEST']._serialized_end=3449
+  _globals['_GETOCCUPANCYRESPONSE']._serialized_start=3451
+  _globals['_GETOCCUPANCYRESPONSE']._serialized_end=3550
 # @@protoc_insertion_point(module_scope)

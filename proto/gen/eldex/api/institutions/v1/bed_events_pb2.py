@@ -23,22 +23,71 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.institutions.v1 import institution_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_institution__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*eldex/api/institutions/v1/bed_events.proto\x12\x19\x65ldex.api.institutions.v1\x1a+eldex/api/institutions/v1/institution.proto\x1a\x16google/type/date.proto\"\xd9\x01\n\x0b\x42\x65\x64Occupied\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x64_key\x18\x02 \x01(\t\x12\x15\n\radmission_key\x18\x03 \x01(\t\x12\x14\n\x0cresident_key\x18\x04 \x01(\t\x12\x36\n\tbed_class\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12&\n\x0boccupied_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x07 \x01(\t\"\x91\x02\n\x0b\x42\x65\x64Released\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x64_key\x18\x02 \x01(\t\x12\x15\n\radmission_key\x18\x03 \x01(\t\x12\x14\n\x0cresident_key\x18\x04 \x01(\t\x12\x36\n\tbed_class\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12&\n\x0breleased_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x36\n\x05\x63\x61use\x18\x07 \x01(\x0e\x32\'.eldex.api.institutions.v1.ReleaseCause\x12\x13\n\x0bregion_code\x18\x08 \x01(\t\"\xeb\x01\n\x0c\x42\x65\x64\x43onverted\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x64_key\x18\x02 \x01(\t\x12;\n\x0e\x66rom_bed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\x36\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\'\n\x0c\x63onverted_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x06 \x01(\t*\x9a\x01\n\x0cReleaseCause\x12\x1d\n\x19RELEASE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RELEASE_CAUSE_DISCHARGE\x10\x01\x12\x17\n\x13RELEASE_CAUSE_DEATH\x10\x02\x12\x1a\n\x16RELEASE_CAUSE_TRANSFER\x10\x03\x12\x19\n\x15RELEASE_CAUSE_CLOSURE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*eldex/api/institutions/v1/bed_events.proto\x12\x19\x65ldex.api.institutions.v1\x1a+eldex/api/institutions/v1/institution.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\x86\x03\n\x0b\x42\x65\x64Occupied\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12!\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe6\xa0\x87\xe8\xaf\x86\x12-\n\radmission_key\x18\x03 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0cresident_key\x18\x04 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12H\n\tbed_class\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12\x38\n\x0boccupied_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe5\x8d\xa0\xe7\x94\xa8\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x07 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\'\xaa\x9f\x19#eldex.api.institutions.v1.Admission\"\xca\x03\n\x0b\x42\x65\x64Released\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12!\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe6\xa0\x87\xe8\xaf\x86\x12-\n\radmission_key\x18\x03 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0cresident_key\x18\x04 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12H\n\tbed_class\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12\x38\n\x0breleased_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe9\x87\x8a\xe6\x94\xbe\xe6\x97\xa5\xe6\x9c\x9f\x12\x42\n\x05\x63\x61use\x18\x07 \x01(\x0e\x32\'.eldex.api.institutions.v1.ReleaseCauseB\n\x82\xa0\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12\x1f\n\x0bregion_code\x18\x08 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\'\xaa\x9f\x19#eldex.api.institutions.v1.Admission\"\xfd\x02\n\x0c\x42\x65\x64\x43onverted\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12!\n\x07\x62\x65\x64_key\x18\x02 \x01(\tB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe6\xa0\x87\xe8\xaf\x86\x12P\n\x0e\x66rom_bed_class\x18\x03 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x13\xf2\x9f\x19\x0f\xe5\x8e\x9f\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12H\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12\x39\n\x0c\x63onverted_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe8\xbd\xac\xe6\x8d\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:!\xaa\x9f\x19\x1d\x65ldex.api.institutions.v1.Bed*\x9a\x01\n\x0cReleaseCause\x12\x1d\n\x19RELEASE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RELEASE_CAUSE_DISCHARGE\x10\x01\x12\x17\n\x13RELEASE_CAUSE_DEATH\x10\x02\x12\x1a\n\x16RELEASE_CAUSE_TRANSFER\x10\x03\x12\x19\n\x15RELEASE_CAUSE_CLOSURE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.institutions.v1.bed_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELEASECAUSE']._serialized_start=877
-  _globals['_RELEASECAUSE']._serialized_end=1031
-  _globals['_BEDOCCUPIED']._serialized_start=143
-  _globals['_BEDOCCUPIED']._serialized_end=360
-  _globals['_BEDRELEASED']._serialized_start=363
-  _globals['_BEDRELEASED']._serialized_end=636
-  _globals['_BEDCONVERTED']._serialized_start=639
-  _globals['_BEDCONVERTED']._serialized_end=874
+  _globals['_BEDOCCUPIED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_BEDOCCUPIED'].fields_by_name['bed_key']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['bed_key']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\346\240\207\350\257\206'
+  _globals['_BEDOCCUPIED'].fields_by_name['admission_key']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['admission_key']._serialized_options = b'\202\240\031\022\345\205\245\344\275\217\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_BEDOCCUPIED'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_BEDOCCUPIED'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDOCCUPIED'].fields_by_name['occupied_on']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['occupied_on']._serialized_options = b'\362\237\031\014\345\215\240\347\224\250\346\227\245\346\234\237'
+  _globals['_BEDOCCUPIED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_BEDOCCUPIED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_BEDOCCUPIED']._loaded_options = None
+  _globals['_BEDOCCUPIED']._serialized_options = b'\252\237\031#eldex.api.institutions.v1.Admission'
+  _globals['_BEDRELEASED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_BEDRELEASED'].fields_by_name['bed_key']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['bed_key']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\346\240\207\350\257\206'
+  _globals['_BEDRELEASED'].fields_by_name['admission_key']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['admission_key']._serialized_options = b'\202\240\031\022\345\205\245\344\275\217\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_BEDRELEASED'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_BEDRELEASED'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDRELEASED'].fields_by_name['released_on']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['released_on']._serialized_options = b'\362\237\031\014\351\207\212\346\224\276\346\227\245\346\234\237'
+  _globals['_BEDRELEASED'].fields_by_name['cause']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['cause']._serialized_options = b'\202\240\031\006\345\216\237\345\233\240'
+  _globals['_BEDRELEASED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_BEDRELEASED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_BEDRELEASED']._loaded_options = None
+  _globals['_BEDRELEASED']._serialized_options = b'\252\237\031#eldex.api.institutions.v1.Admission'
+  _globals['_BEDCONVERTED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_BEDCONVERTED'].fields_by_name['bed_key']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['bed_key']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\346\240\207\350\257\206'
+  _globals['_BEDCONVERTED'].fields_by_name['from_bed_class']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['from_bed_class']._serialized_options = b'\362\237\031\017\345\216\237\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDCONVERTED'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDCONVERTED'].fields_by_name['converted_on']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['converted_on']._serialized_options = b'\362\237\031\014\350\275\254\346\215\242\346\227\245\346\234\237'
+  _globals['_BEDCONVERTED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_BEDCONVERTED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_BEDCONVERTED']._loaded_options = None
+  _globals['_BEDCONVERTED']._serialized_options = b'\252\237\031\035eldex.api.institutions.v1.Bed'
+  _globals['_RELEASECAUSE']._serialized_start=1417
+  _globals['_RELEASECAUSE']._serialized_end=1571
+  _globals['_BEDOCCUPIED']._serialized_start=179
+  _globals['_BEDOCCUPIED']._serialized_end=569
+  _globals['_BEDRELEASED']._serialized_start=572
+  _globals['_BEDRELEASED']._serialized_end=1030
+  _globals['_BEDCONVERTED']._serialized_start=1033
+  _globals['_BEDCONVERTED']._serialized_end=1414
 # @@protoc_insertion_point(module_scope)

@@ -24,26 +24,97 @@ _sym_db = _symbol_database.Default()
 
 from eldex.api.institutions.v1 import bed_events_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_bed__events__pb2
 from eldex.api.institutions.v1 import institution_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_institution__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#eldex/api/institutions/v1/bed.proto\x12\x19\x65ldex.api.institutions.v1\x1a*eldex/api/institutions/v1/bed_events.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a\x16google/type/date.proto\"\xad\x01\n\rBedConversion\x12;\n\x0e\x66rom_bed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\x36\n\tbed_class\x18\x02 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\'\n\x0c\x63onverted_on\x18\x03 \x01(\x0b\x32\x11.google.type.Date\"\x9d\x03\n\x03\x42\x65\x64\x12\x0f\n\x07\x62\x65\x64_key\x18\x01 \x01(\t\x12\x17\n\x0finstitution_key\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x36\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedState\x12\x15\n\radmission_key\x18\x06 \x01(\t\x12(\n\rin_service_on\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12%\n\nsettled_on\x18\x08 \x01(\x0b\x32\x11.google.type.Date\x12=\n\x0b\x63onversions\x18\t \x03(\x0b\x32(.eldex.api.institutions.v1.BedConversion\x12\'\n\x0cwithdrawn_on\x18\n \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x0b \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"\xc2\x03\n\tAdmission\x12\x15\n\radmission_key\x18\x01 \x01(\t\x12\x17\n\x0finstitution_key\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x65\x64_key\x18\x03 \x01(\t\x12\x36\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\x14\n\x0cresident_key\x18\x05 \x01(\t\x12&\n\x0b\x61\x64mitted_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x18\n\x10\x61greement_number\x18\x07 \x01(\t\x12\x38\n\x05state\x18\x08 \x01(\x0e\x32).eldex.api.institutions.v1.AdmissionState\x12#\n\x08\x65nded_on\x18\t \x01(\x0b\x32\x11.google.type.Date\x12\x36\n\x05\x63\x61use\x18\n \x01(\x0e\x32\'.eldex.api.institutions.v1.ReleaseCause\x12\x14\n\x0cprevious_key\x18\x0b \x01(\t\x12\x14\n\x0c\x63\x61rried_from\x18\x0c \x03(\t\x12\x13\n\x0bregion_code\x18\r \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"n\n\tOccupancy\x12\x36\n\tbed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClass\x12\x11\n\tbed_count\x18\x02 \x01(\x05\x12\x16\n\x0eoccupied_count\x18\x03 \x01(\x05*j\n\x08\x42\x65\x64State\x12\x19\n\x15\x42\x45\x44_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x45\x44_STATE_FREE\x10\x01\x12\x16\n\x12\x42\x45\x44_STATE_OCCUPIED\x10\x02\x12\x17\n\x13\x42\x45\x44_STATE_WITHDRAWN\x10\x03*f\n\x0e\x41\x64missionState\x12\x1f\n\x1b\x41\x44MISSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x44MISSION_STATE_OPEN\x10\x01\x12\x19\n\x15\x41\x44MISSION_STATE_ENDED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#eldex/api/institutions/v1/bed.proto\x12\x19\x65ldex.api.institutions.v1\x1a*eldex/api/institutions/v1/bed_events.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xe6\x01\n\rBedConversion\x12P\n\x0e\x66rom_bed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x13\xf2\x9f\x19\x0f\xe5\x8e\x9f\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12H\n\tbed_class\x18\x02 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12\x39\n\x0c\x63onverted_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe8\xbd\xac\xe6\x8d\xa2\xe6\x97\xa5\xe6\x9c\x9f\"\x88\x07\n\x03\x42\x65\x64\x12!\n\x07\x62\x65\x64_key\x18\x01 \x01(\tB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe6\xa0\x87\xe8\xaf\x86\x12/\n\x0finstitution_key\x18\x02 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12\x1c\n\x05label\x18\x03 \x01(\tB\r\xf2\x9f\x19\t\xe5\xba\x8a\xe4\xbd\x8d\xe5\x8f\xb7\x12H\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12\x44\n\x05state\x18\x05 \x01(\x0e\x32#.eldex.api.institutions.v1.BedStateB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\x8a\xb6\xe6\x80\x81\x12-\n\radmission_key\x18\x06 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12:\n\rin_service_on\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\x8a\x95\xe7\x94\xa8\xe6\x97\xa5\xe6\x9c\x9f\x12\x37\n\nsettled_on\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\xa0\xb8\xe5\xae\x9a\xe6\x97\xa5\xe6\x9c\x9f\x12O\n\x0b\x63onversions\x18\t \x03(\x0b\x32(.eldex.api.institutions.v1.BedConversionB\x10\x9a\xa0\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe8\xbd\xac\xe6\x8d\xa2\x12\x39\n\x0cwithdrawn_on\x18\n \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\x92\xa4\xe4\xb8\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x0b \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\x93\x02\xa2\x9f\x19\x8e\x02\n\r306002/000001\x12\x12\xe5\x85\xbb\xe8\x80\x81\xe5\xba\x8a\xe4\xbd\x8d\xe4\xbf\xa1\xe6\x81\xaf\x1a\x04\x42\x65\x64s\"*\xe5\x85\xbb\xe8\x80\x81\xe5\xba\x8a\xe4\xbd\x8d\xe7\x9a\x84\xe7\xb1\xbb\xe5\x88\xab\xe3\x80\x81\xe7\x8a\xb6\xe6\x80\x81\xe4\xb8\x8e\xe8\xbd\xac\xe6\x8d\xa2\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89\"\xef\x07\n\tAdmission\x12-\n\radmission_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12/\n\x0finstitution_key\x18\x02 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12!\n\x07\x62\x65\x64_key\x18\x03 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe6\xa0\x87\xe8\xaf\x86\x12H\n\tbed_class\x18\x04 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\x82\xa0\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12&\n\x0cresident_key\x18\x05 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12\x38\n\x0b\x61\x64mitted_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\x85\xa5\xe4\xbd\x8f\xe6\x97\xa5\xe6\x9c\x9f\x12\x30\n\x10\x61greement_number\x18\x07 \x01(\tB\x16\x82\xa0\x19\x12\xe6\x9c\x8d\xe5\x8a\xa1\xe5\x8d\x8f\xe8\xae\xae\xe7\xbc\x96\xe5\x8f\xb7\x12\x44\n\x05state\x18\x08 \x01(\x0e\x32).eldex.api.institutions.v1.AdmissionStateB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x35\n\x08\x65nded_on\x18\t \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12\x42\n\x05\x63\x61use\x18\n \x01(\x0e\x32\'.eldex.api.institutions.v1.ReleaseCauseB\n\x82\xa0\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12\x32\n\x0cprevious_key\x18\x0b \x01(\tB\x1c\x82\xa0\x19\x18\xe5\x89\x8d\xe4\xb8\x80\xe5\x85\xa5\xe4\xbd\x8f\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0c\x63\x61rried_from\x18\x0c \x03(\tB\x10\x82\xa0\x19\x0c\xe6\x89\xbf\xe6\x8e\xa5\xe6\x97\xa5\xe6\x9c\x9f\x12+\n\x0bregion_code\x18\r \x01(\tB\x16\x82\xa0\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe6\x89\x80\xe5\x9c\xa8\xe5\x8c\xba\xe5\x88\x92\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\x9c\x02\xa2\x9f\x19\x97\x02\n\r306002/000002\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe5\x85\xa5\xe4\xbd\x8f\xe4\xbf\xa1\xe6\x81\xaf\x1a\nAdmissions\"\'\xe8\x80\x81\xe5\xb9\xb4\xe4\xba\xba\xe5\x85\xa5\xe4\xbd\x8f\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe7\x9a\x84\xe8\xae\xb0\xe5\xbd\x95\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89\"\x9f\x02\n\tOccupancy\x12H\n\tbed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x10\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12 \n\tbed_count\x18\x02 \x01(\x05\x42\r\xf2\x9f\x19\t\xe5\xba\x8a\xe4\xbd\x8d\xe6\x95\xb0\x12+\n\x0eoccupied_count\x18\x03 \x01(\x05\x42\x13\xf2\x9f\x19\x0f\xe5\x8d\xa0\xe7\x94\xa8\xe5\xba\x8a\xe4\xbd\x8d\xe6\x95\xb0:y\xa2\x9f\x19u\n\r306002/000003\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe5\xba\x8a\xe4\xbd\x8d\xe5\x8d\xa0\xe7\x94\xa8\xe7\xbb\x9f\xe8\xae\xa1\x1a\tOccupancy\"*\xe6\x9c\xba\xe6\x9e\x84\xe5\x90\x84\xe7\xb1\xbb\xe5\xba\x8a\xe4\xbd\x8d\xe7\x9a\x84\xe6\x80\xbb\xe6\x95\xb0\xe4\xb8\x8e\xe5\x8d\xa0\xe7\x94\xa8\xe6\x95\xb0\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01H\x01*j\n\x08\x42\x65\x64State\x12\x19\n\x15\x42\x45\x44_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x45\x44_STATE_FREE\x10\x01\x12\x16\n\x12\x42\x45\x44_STATE_OCCUPIED\x10\x02\x12\x17\n\x13\x42\x45\x44_STATE_WITHDRAWN\x10\x03*f\n\x0e\x41\x64missionState\x12\x1f\n\x1b\x41\x44MISSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x44MISSION_STATE_OPEN\x10\x01\x12\x19\n\x15\x41\x44MISSION_STATE_ENDED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.institutions.v1.bed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BEDSTATE']._serialized_start=1336
-  _globals['_BEDSTATE']._serialized_end=1442
-  _globals['_ADMISSIONSTATE']._serialized_start=1444
-  _globals['_ADMISSIONSTATE']._serialized_end=1546
-  _globals['_BEDCONVERSION']._serialized_start=180
-  _globals['_BEDCONVERSION']._serialized_end=353
-  _globals['_BED']._serialized_start=356
-  _globals['_BED']._serialized_end=769
-  _globals['_ADMISSION']._serialized_start=772
-  _globals['_ADMISSION']._serialized_end=1222
-  _globals['_OCCUPANCY']._serialized_start=1224
-  _globals['_OCCUPANCY']._serialized_end=1334
+  _globals['_BEDCONVERSION'].fields_by_name['from_bed_class']._loaded_options = None
+  _globals['_BEDCONVERSION'].fields_by_name['from_bed_class']._serialized_options = b'\362\237\031\017\345\216\237\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDCONVERSION'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_BEDCONVERSION'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BEDCONVERSION'].fields_by_name['converted_on']._loaded_options = None
+  _globals['_BEDCONVERSION'].fields_by_name['converted_on']._serialized_options = b'\362\237\031\014\350\275\254\346\215\242\346\227\245\346\234\237'
+  _globals['_BED'].fields_by_name['bed_key']._loaded_options = None
+  _globals['_BED'].fields_by_name['bed_key']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\346\240\207\350\257\206'
+  _globals['_BED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_BED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_BED'].fields_by_name['label']._loaded_options = None
+  _globals['_BED'].fields_by_name['label']._serialized_options = b'\362\237\031\t\345\272\212\344\275\215\345\217\267'
+  _globals['_BED'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_BED'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_BED'].fields_by_name['state']._loaded_options = None
+  _globals['_BED'].fields_by_name['state']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\212\266\346\200\201'
+  _globals['_BED'].fields_by_name['admission_key']._loaded_options = None
+  _globals['_BED'].fields_by_name['admission_key']._serialized_options = b'\202\240\031\022\345\205\245\344\275\217\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_BED'].fields_by_name['in_service_on']._loaded_options = None
+  _globals['_BED'].fields_by_name['in_service_on']._serialized_options = b'\362\237\031\014\346\212\225\347\224\250\346\227\245\346\234\237'
+  _globals['_BED'].fields_by_name['settled_on']._loaded_options = None
+  _globals['_BED'].fields_by_name['settled_on']._serialized_options = b'\362\237\031\014\346\240\270\345\256\232\346\227\245\346\234\237'
+  _globals['_BED'].fields_by_name['conversions']._loaded_options = None
+  _globals['_BED'].fields_by_name['conversions']._serialized_options = b'\232\240\031\014\345\272\212\344\275\215\350\275\254\346\215\242'
+  _globals['_BED'].fields_by_name['withdrawn_on']._loaded_options = None
+  _globals['_BED'].fields_by_name['withdrawn_on']._serialized_options = b'\362\237\031\014\346\222\244\344\270\213\346\227\245\346\234\237'
+  _globals['_BED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_BED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_BED'].fields_by_name['etag']._loaded_options = None
+  _globals['_BED'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_BED']._loaded_options = None
+  _globals['_BED']._serialized_options = b'\242\237\031\216\002\n\r306002/000001\022\022\345\205\273\350\200\201\345\272\212\344\275\215\344\277\241\346\201\257\032\004Beds\"*\345\205\273\350\200\201\345\272\212\344\275\215\347\232\204\347\261\273\345\210\253\343\200\201\347\212\266\346\200\201\344\270\216\350\275\254\346\215\242\343\200\202*\rcivil-affairs0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_ADMISSION'].fields_by_name['admission_key']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['admission_key']._serialized_options = b'\202\240\031\022\345\205\245\344\275\217\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_ADMISSION'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['institution_key']._serialized_options = b'\202\240\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_ADMISSION'].fields_by_name['bed_key']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['bed_key']._serialized_options = b'\202\240\031\014\345\272\212\344\275\215\346\240\207\350\257\206'
+  _globals['_ADMISSION'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['bed_class']._serialized_options = b'\202\240\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_ADMISSION'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_ADMISSION'].fields_by_name['admitted_on']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['admitted_on']._serialized_options = b'\202\240\031\014\345\205\245\344\275\217\346\227\245\346\234\237'
+  _globals['_ADMISSION'].fields_by_name['agreement_number']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['agreement_number']._serialized_options = b'\202\240\031\022\346\234\215\345\212\241\345\215\217\350\256\256\347\274\226\345\217\267'
+  _globals['_ADMISSION'].fields_by_name['state']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['state']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_ADMISSION'].fields_by_name['ended_on']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['ended_on']._serialized_options = b'\202\240\031\014\347\273\210\346\255\242\346\227\245\346\234\237'
+  _globals['_ADMISSION'].fields_by_name['cause']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['cause']._serialized_options = b'\202\240\031\006\345\216\237\345\233\240'
+  _globals['_ADMISSION'].fields_by_name['previous_key']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['previous_key']._serialized_options = b'\202\240\031\030\345\211\215\344\270\200\345\205\245\344\275\217\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_ADMISSION'].fields_by_name['carried_from']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['carried_from']._serialized_options = b'\202\240\031\014\346\211\277\346\216\245\346\227\245\346\234\237'
+  _globals['_ADMISSION'].fields_by_name['region_code']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['region_code']._serialized_options = b'\202\240\031\022\346\234\272\346\236\204\346\211\200\345\234\250\345\214\272\345\210\222'
+  _globals['_ADMISSION'].fields_by_name['etag']._loaded_options = None
+  _globals['_ADMISSION'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_ADMISSION']._loaded_options = None
+  _globals['_ADMISSION']._serialized_options = b'\242\237\031\227\002\n\r306002/000002\022\030\345\205\273\350\200\201\346\234\272\346\236\204\345\205\245\344\275\217\344\277\241\346\201\257\032\nAdmissions\"\'\350\200\201\345\271\264\344\272\272\345\205\245\344\275\217\345\205\273\350\200\201\346\234\272\346\236\204\347\232\204\350\256\260\345\275\225\343\200\202*\rcivil-affairs0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_OCCUPANCY'].fields_by_name['bed_class']._loaded_options = None
+  _globals['_OCCUPANCY'].fields_by_name['bed_class']._serialized_options = b'\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
+  _globals['_OCCUPANCY'].fields_by_name['bed_count']._loaded_options = None
+  _globals['_OCCUPANCY'].fields_by_name['bed_count']._serialized_options = b'\362\237\031\t\345\272\212\344\275\215\346\225\260'
+  _globals['_OCCUPANCY'].fields_by_name['occupied_count']._loaded_options = None
+  _globals['_OCCUPANCY'].fields_by_name['occupied_count']._serialized_options = b'\362\237\031\017\345\215\240\347\224\250\345\272\212\344\275\215\346\225\260'
+  _globals['_OCCUPANCY']._loaded_options = None
+  _globals['_OCCUPANCY']._serialized_options = b'\242\237\031u\n\r306002/000003\022\030\345\205\273\350\200\201\345\272\212\344\275\215\345\215\240\347\224\250\347\273\237\350\256\241\032\tOccupancy\"*\346\234\272\346\236\204\345\220\204\347\261\273\345\272\212\344\275\215\347\232\204\346\200\273\346\225\260\344\270\216\345\215\240\347\224\250\346\225\260\343\200\202*\rcivil-affairs0\0018\001H\001'
+  _globals['_BEDSTATE']._serialized_start=2655
+  _globals['_BEDSTATE']._serialized_end=2761
+  _globals['_ADMISSIONSTATE']._serialized_start=2763
+  _globals['_ADMISSIONSTATE']._serialized_end=2865
+  _globals['_BEDCONVERSION']._serialized_start=216
+  _globals['_BEDCONVERSION']._serialized_end=446
+  _globals['_BED']._serialized_start=449
+  _globals['_BED']._serialized_end=1353
+  _globals['_ADMISSION']._serialized_start=1356
+  _globals['_ADMISSION']._serialized_end=2363
+  _globals['_OCCUPANCY']._serialized_start=2366
+  _globals['_OCCUPANCY']._serialized_end=2653
 # @@protoc_insertion_point(module_scope)

@@ -26,10 +26,11 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eldex.api.common.v1 import common_pb2 as eldex_dot_api_dot_common_dot_v1_dot_common__pb2
 from eldex.api.institutions.v1 import institution_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_institution__pb2
 from eldex.api.institutions.v1 import supervision_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_supervision__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)eldex/api/institutions/v1/parameter.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a+eldex/api/institutions/v1/supervision.proto\x1a\x16google/type/date.proto\"~\n\tPriceRule\x12\"\n\x0eincome_percent\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07 \x00\x12\"\n\x0emarket_percent\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07 \x00\x12)\n\x15market_target_percent\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\"8\n\x0bLocalIncome\x12)\n\x11yearly_income_fen\x18\x01 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\"|\n\x0bMarketPrice\x12\x42\n\tbed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12)\n\x11monthly_price_fen\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\"g\n\x0eGradeThreshold\x12\x18\n\x05grade\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x1a\n\x06points\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1f\n\x0cpart_percent\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\"\xbd\x01\n\x0bGradingRule\x12>\n\x06maxima\x18\x01 \x01(\x0b\x32&.eldex.api.institutions.v1.GradePointsB\x06\xbaH\x03\xc8\x01\x01\x12I\n\nthresholds\x18\x02 \x03(\x0b\x32).eldex.api.institutions.v1.GradeThresholdB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x05\x12#\n\x0fvalidity_months\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(\x00\"\xc5\x01\n\x0eHazardDeadline\x12H\n\x0chazard_class\x18\x01 \x01(\x0e\x32&.eldex.api.institutions.v1.HazardClassB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12G\n\x08severity\x18\x02 \x01(\x0e\x32).eldex.api.institutions.v1.HazardSeverityB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0cworking_days\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c \x00\"0\n\rClosureNotice\x12\x1f\n\x0bnotice_days\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c \x00\"\x9a\x05\n\tParameter\x12\x1e\n\rparameter_key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12N\n\x0bregion_code\x18\x02 \x01(\tB9\xbaH6r422^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})?$\x12-\n\nvalid_from\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x08valid_to\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12\x33\n\x06source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x06\xbaH\x03\xc8\x01\x01\x12:\n\nprice_rule\x18\x06 \x01(\x0b\x32$.eldex.api.institutions.v1.PriceRuleH\x00\x12>\n\x0clocal_income\x18\x07 \x01(\x0b\x32&.eldex.api.institutions.v1.LocalIncomeH\x00\x12>\n\x0cmarket_price\x18\x08 \x01(\x0b\x32&.eldex.api.institutions.v1.MarketPriceH\x00\x12>\n\x0cgrading_rule\x18\t \x01(\x0b\x32&.eldex.api.institutions.v1.GradingRuleH\x00\x12\x44\n\x0fhazard_deadline\x18\n \x01(\x0b\x32).eldex.api.institutions.v1.HazardDeadlineH\x00\x12\x42\n\x0e\x63losure_notice\x18\x0b \x01(\x0b\x32(.eldex.api.institutions.v1.ClosureNoticeH\x00\x42\x0e\n\x05value\x12\x05\xbaH\x02\x08\x01\"\xcc\x01\n\tPriceTest\x12\x10\n\x08\x62\x61se_fen\x18\x01 \x01(\x03\x12\x0f\n\x07percent\x18\x02 \x01(\x05\x12\x13\n\x0b\x63\x65iling_fen\x18\x03 \x01(\x03\x12\x0e\n\x06passed\x18\x04 \x01(\x08\x12\x30\n\x0brule_source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.Source\x12\x30\n\x0b\x62\x61se_source\x18\x06 \x01(\x0b\x32\x1b.eldex.api.common.v1.Source\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)eldex/api/institutions/v1/parameter.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a+eldex/api/institutions/v1/institution.proto\x1a+eldex/api/institutions/v1/supervision.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xd5\x01\n\tPriceRule\x12;\n\x0eincome_percent\x18\x01 \x01(\x05\x42#\xbaH\x07\x1a\x05\x18\xe8\x07 \x00\xf2\x9f\x19\x15\xe6\x94\xb6\xe5\x85\xa5\xe6\xaf\x94\xe4\xbe\x8b\xef\xbc\x88\xef\xbc\x85\xef\xbc\x89\x12>\n\x0emarket_percent\x18\x02 \x01(\x05\x42&\xbaH\x07\x1a\x05\x18\xe8\x07 \x00\xf2\x9f\x19\x18\xe5\xb8\x82\xe5\x9c\xba\xe4\xbb\xb7\xe6\xaf\x94\xe4\xbe\x8b\xef\xbc\x88\xef\xbc\x85\xef\xbc\x89\x12K\n\x15market_target_percent\x18\x03 \x01(\x05\x42,\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\xf2\x9f\x19\x1e\xe5\xb8\x82\xe5\x9c\xba\xe4\xbb\xb7\xe7\x9b\xae\xe6\xa0\x87\xe6\xaf\x94\xe4\xbe\x8b\xef\xbc\x88\xef\xbc\x85\xef\xbc\x89\"N\n\x0bLocalIncome\x12?\n\x11yearly_income_fen\x18\x01 \x01(\x03\x42$\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\xf2\x9f\x19\x12\xe5\xb9\xb4\xe6\x94\xb6\xe5\x85\xa5\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\"\xa2\x01\n\x0bMarketPrice\x12R\n\tbed_class\x18\x01 \x01(\x0e\x32#.eldex.api.institutions.v1.BedClassB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe5\xba\x8a\xe4\xbd\x8d\xe7\xb1\xbb\xe5\x88\xab\x12?\n\x11monthly_price_fen\x18\x02 \x01(\x03\x42$\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02 \x00\xf2\x9f\x19\x12\xe6\x9c\x88\xe4\xbb\xb7\xe6\xa0\xbc\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\"\x94\x01\n\x0eGradeThreshold\x12\"\n\x05grade\x18\x01 \x01(\x05\x42\x13\xbaH\x06\x1a\x04\x18\x05(\x01\xf2\x9f\x19\x06\xe7\xad\x89\xe7\xba\xa7\x12$\n\x06points\x18\x02 \x01(\x05\x42\x14\xbaH\x07\x1a\x05\x18\x90N(\x00\xf2\x9f\x19\x06\xe5\xbe\x97\xe5\x88\x86\x12\x38\n\x0cpart_percent\x18\x03 \x01(\x05\x42\"\xbaH\x06\x1a\x04\x18\x64(\x00\xf2\x9f\x19\x15\xe5\x88\x86\xe9\xa1\xb9\xe6\xaf\x94\xe4\xbe\x8b\xef\xbc\x88\xef\xbc\x85\xef\xbc\x89\"\xea\x01\n\x0bGradingRule\x12H\n\x06maxima\x18\x01 \x01(\x0b\x32&.eldex.api.institutions.v1.GradePointsB\x10\xbaH\x03\xc8\x01\x01\x9a\xa0\x19\x06\xe6\xbb\xa1\xe5\x88\x86\x12Y\n\nthresholds\x18\x02 \x03(\x0b\x32).eldex.api.institutions.v1.GradeThresholdB\x1a\xbaH\x07\x92\x01\x04\x08\x01\x10\x05\x9a\xa0\x19\x0c\xe7\xad\x89\xe7\xba\xa7\xe9\x97\xa8\xe6\xa7\x9b\x12\x36\n\x0fvalidity_months\x18\x03 \x01(\x05\x42\x1d\xbaH\x07\x1a\x05\x18\xd8\x04(\x00\xf2\x9f\x19\x0f\xe6\x9c\x89\xe6\x95\x88\xe6\x9c\x9f\xe6\x9c\x88\xe6\x95\xb0\"\xf5\x01\n\x0eHazardDeadline\x12X\n\x0chazard_class\x18\x01 \x01(\x0e\x32&.eldex.api.institutions.v1.HazardClassB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe9\x9a\x90\xe6\x82\xa3\xe7\xb1\xbb\xe5\x88\xab\x12W\n\x08severity\x18\x02 \x01(\x0e\x32).eldex.api.institutions.v1.HazardSeverityB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe4\xb8\xa5\xe9\x87\x8d\xe7\xa8\x8b\xe5\xba\xa6\x12\x30\n\x0cworking_days\x18\x03 \x01(\x05\x42\x1a\xbaH\x07\x1a\x05\x18\xc2\x1c \x00\xf2\x9f\x19\x0c\xe5\xb7\xa5\xe4\xbd\x9c\xe6\x97\xa5\xe6\x95\xb0\"F\n\rClosureNotice\x12\x35\n\x0bnotice_days\x18\x01 \x01(\x05\x42 \xbaH\x07\x1a\x05\x18\xc2\x1c \x00\xf2\x9f\x19\x12\xe6\x8f\x90\xe5\x89\x8d\xe5\x91\x8a\xe7\x9f\xa5\xe5\xa4\xa9\xe6\x95\xb0\"\xfa\x07\n\tParameter\x12.\n\rparameter_key\x18\x01 \x01(\tB\x17\xbaH\x04r\x02\x18@\xf2\x9f\x19\x0c\xe5\x8f\x82\xe6\x95\xb0\xe6\xa0\x87\xe8\xaf\x86\x12X\n\x0bregion_code\x18\x02 \x01(\tBC\xbaH6r422^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})?$\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12=\n\nvalid_from\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x16\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x0c\xe6\x9c\x89\xe6\x95\x88\xe6\x9c\x9f\xe8\xb5\xb7\x12\x35\n\x08valid_to\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\xf2\x9f\x19\x0c\xe6\x9c\x89\xe6\x95\x88\xe6\x9c\x9f\xe6\xad\xa2\x12=\n\x06source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x06\xe4\xbe\x9d\xe6\x8d\xae\x12L\n\nprice_rule\x18\x06 \x01(\x0b\x32$.eldex.api.institutions.v1.PriceRuleB\x10\x9a\xa0\x19\x0c\xe6\x94\xb6\xe8\xb4\xb9\xe8\xa7\x84\xe5\x88\x99H\x00\x12P\n\x0clocal_income\x18\x07 \x01(\x0b\x32&.eldex.api.institutions.v1.LocalIncomeB\x10\x9a\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\x94\xb6\xe5\x85\xa5H\x00\x12P\n\x0cmarket_price\x18\x08 \x01(\x0b\x32&.eldex.api.institutions.v1.MarketPriceB\x10\x9a\xa0\x19\x0c\xe5\xb8\x82\xe5\x9c\xba\xe4\xbb\xb7\xe6\xa0\xbcH\x00\x12V\n\x0cgrading_rule\x18\t \x01(\x0b\x32&.eldex.api.institutions.v1.GradingRuleB\x16\x9a\xa0\x19\x12\xe7\xad\x89\xe7\xba\xa7\xe8\xaf\x84\xe5\xae\x9a\xe8\xa7\x84\xe5\x88\x99H\x00\x12\\\n\x0fhazard_deadline\x18\n \x01(\x0b\x32).eldex.api.institutions.v1.HazardDeadlineB\x16\x9a\xa0\x19\x12\xe9\x9a\x90\xe6\x82\xa3\xe6\x95\xb4\xe6\x94\xb9\xe6\x9c\x9f\xe9\x99\x90H\x00\x12`\n\x0e\x63losure_notice\x18\x0b \x01(\x0b\x32(.eldex.api.institutions.v1.ClosureNoticeB\x1c\x9a\xa0\x19\x18\xe7\xbb\x88\xe6\xad\xa2\xe6\x8f\x90\xe5\x89\x8d\xe5\x91\x8a\xe7\x9f\xa5\xe8\xa7\x84\xe5\x88\x99H\x00:\x93\x01\xa2\x9f\x19\x8e\x01\n\r306004/000001\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe7\xae\xa1\xe7\x90\x86\xe5\x8f\x82\xe6\x95\xb0\x1a\x16Institution parameters\"6\xe6\x94\xb6\xe8\xb4\xb9\xe3\x80\x81\xe7\xad\x89\xe7\xba\xa7\xe3\x80\x81\xe6\x95\xb4\xe6\x94\xb9\xe6\x9c\x9f\xe9\x99\x90\xe7\xad\x89\xe5\x8f\x82\xe6\x95\xb0\xe5\x8f\x8a\xe5\x85\xb6\xe4\xbe\x9d\xe6\x8d\xae\xe3\x80\x82*\rcivil-affairs0\x04\x38\x01H\x01\x42\x0e\n\x05value\x12\x05\xbaH\x02\x08\x01\"\xcd\x02\n\tPriceTest\x12%\n\x08\x62\x61se_fen\x18\x01 \x01(\x03\x42\x13\xf2\x9f\x19\x0f\xe5\x9f\xba\xe6\x95\xb0\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12$\n\x07percent\x18\x02 \x01(\x05\x42\x13\xf2\x9f\x19\x0f\xe6\xaf\x94\xe4\xbe\x8b\xef\xbc\x88\xef\xbc\x85\xef\xbc\x89\x12(\n\x0b\x63\x65iling_fen\x18\x03 \x01(\x03\x42\x13\xf2\x9f\x19\x0f\xe9\x99\x90\xe4\xbb\xb7\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12 \n\x06passed\x18\x04 \x01(\x08\x42\x10\xf2\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe9\x80\x9a\xe8\xbf\x87\x12\x42\n\x0brule_source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xf2\x9f\x19\x0c\xe8\xa7\x84\xe5\x88\x99\xe4\xbe\x9d\xe6\x8d\xae\x12\x42\n\x0b\x62\x61se_source\x18\x06 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xf2\x9f\x19\x0c\xe5\x9f\xba\xe6\x95\xb0\xe4\xbe\x9d\xe6\x8d\xae\x12\x1f\n\x0b\x65xplanation\x18\x07 \x01(\tB\n\xf2\x9f\x19\x06\xe8\xaf\xb4\xe6\x98\x8e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,63 +38,93 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.institutions.v1.p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PRICERULE'].fields_by_name['income_percent']._loaded_options = None
-  _globals['_PRICERULE'].fields_by_name['income_percent']._serialized_options = b'\272H\007\032\005\030\350\007 \000'
+  _globals['_PRICERULE'].fields_by_name['income_percent']._serialized_options = b'\272H\007\032\005\030\350\007 \000\362\237\031\025\346\224\266\345\205\245\346\257\224\344\276\213\357\274\210\357\274\205\357\274\211'
   _globals['_PRICERULE'].fields_by_name['market_percent']._loaded_options = None
-  _globals['_PRICERULE'].fields_by_name['market_percent']._serialized_options = b'\272H\007\032\005\030\350\007 \000'
+  _globals['_PRICERULE'].fields_by_name['market_percent']._serialized_options = b'\272H\007\032\005\030\350\007 \000\362\237\031\030\345\270\202\345\234\272\344\273\267\346\257\224\344\276\213\357\274\210\357\274\205\357\274\211'
   _globals['_PRICERULE'].fields_by_name['market_target_percent']._loaded_options = None
-  _globals['_PRICERULE'].fields_by_name['market_target_percent']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_PRICERULE'].fields_by_name['market_target_percent']._serialized_options = b'\272H\007\032\005\030\350\007(\000\362\237\031\036\345\270\202\345\234\272\344\273\267\347\233\256\346\240\207\346\257\224\344\276\213\357\274\210\357\274\205\357\274\211'
   _globals['_LOCALINCOME'].fields_by_name['yearly_income_fen']._loaded_options = None
-  _globals['_LOCALINCOME'].fields_by_name['yearly_income_fen']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002 \000'
+  _globals['_LOCALINCOME'].fields_by_name['yearly_income_fen']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002 \000\362\237\031\022\345\271\264\346\224\266\345\205\245\357\274\210\345\210\206\357\274\211'
   _globals['_MARKETPRICE'].fields_by_name['bed_class']._loaded_options = None
-  _globals['_MARKETPRICE'].fields_by_name['bed_class']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_MARKETPRICE'].fields_by_name['bed_class']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\345\272\212\344\275\215\347\261\273\345\210\253'
   _globals['_MARKETPRICE'].fields_by_name['monthly_price_fen']._loaded_options = None
-  _globals['_MARKETPRICE'].fields_by_name['monthly_price_fen']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002 \000'
+  _globals['_MARKETPRICE'].fields_by_name['monthly_price_fen']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002 \000\362\237\031\022\346\234\210\344\273\267\346\240\274\357\274\210\345\210\206\357\274\211'
   _globals['_GRADETHRESHOLD'].fields_by_name['grade']._loaded_options = None
-  _globals['_GRADETHRESHOLD'].fields_by_name['grade']._serialized_options = b'\272H\006\032\004\030\005(\001'
+  _globals['_GRADETHRESHOLD'].fields_by_name['grade']._serialized_options = b'\272H\006\032\004\030\005(\001\362\237\031\006\347\255\211\347\272\247'
   _globals['_GRADETHRESHOLD'].fields_by_name['points']._loaded_options = None
-  _globals['_GRADETHRESHOLD'].fields_by_name['points']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_GRADETHRESHOLD'].fields_by_name['points']._serialized_options = b'\272H\007\032\005\030\220N(\000\362\237\031\006\345\276\227\345\210\206'
   _globals['_GRADETHRESHOLD'].fields_by_name['part_percent']._loaded_options = None
-  _globals['_GRADETHRESHOLD'].fields_by_name['part_percent']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_GRADETHRESHOLD'].fields_by_name['part_percent']._serialized_options = b'\272H\006\032\004\030d(\000\362\237\031\025\345\210\206\351\241\271\346\257\224\344\276\213\357\274\210\357\274\205\357\274\211'
   _globals['_GRADINGRULE'].fields_by_name['maxima']._loaded_options = None
-  _globals['_GRADINGRULE'].fields_by_name['maxima']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_GRADINGRULE'].fields_by_name['maxima']._serialized_options = b'\272H\003\310\001\001\232\240\031\006\346\273\241\345\210\206'
   _globals['_GRADINGRULE'].fields_by_name['thresholds']._loaded_options = None
-  _globals['_GRADINGRULE'].fields_by_name['thresholds']._serialized_options = b'\272H\007\222\001\004\010\001\020\005'
+  _globals['_GRADINGRULE'].fields_by_name['thresholds']._serialized_options = b'\272H\007\222\001\004\010\001\020\005\232\240\031\014\347\255\211\347\272\247\351\227\250\346\247\233'
   _globals['_GRADINGRULE'].fields_by_name['validity_months']._loaded_options = None
-  _globals['_GRADINGRULE'].fields_by_name['validity_months']._serialized_options = b'\272H\007\032\005\030\330\004(\000'
+  _globals['_GRADINGRULE'].fields_by_name['validity_months']._serialized_options = b'\272H\007\032\005\030\330\004(\000\362\237\031\017\346\234\211\346\225\210\346\234\237\346\234\210\346\225\260'
   _globals['_HAZARDDEADLINE'].fields_by_name['hazard_class']._loaded_options = None
-  _globals['_HAZARDDEADLINE'].fields_by_name['hazard_class']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_HAZARDDEADLINE'].fields_by_name['hazard_class']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\351\232\220\346\202\243\347\261\273\345\210\253'
   _globals['_HAZARDDEADLINE'].fields_by_name['severity']._loaded_options = None
-  _globals['_HAZARDDEADLINE'].fields_by_name['severity']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_HAZARDDEADLINE'].fields_by_name['severity']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\344\270\245\351\207\215\347\250\213\345\272\246'
   _globals['_HAZARDDEADLINE'].fields_by_name['working_days']._loaded_options = None
-  _globals['_HAZARDDEADLINE'].fields_by_name['working_days']._serialized_options = b'\272H\007\032\005\030\302\034 \000'
+  _globals['_HAZARDDEADLINE'].fields_by_name['working_days']._serialized_options = b'\272H\007\032\005\030\302\034 \000\362\237\031\014\345\267\245\344\275\234\346\227\245\346\225\260'
   _globals['_CLOSURENOTICE'].fields_by_name['notice_days']._loaded_options = None
-  _globals['_CLOSURENOTICE'].fields_by_name['notice_days']._serialized_options = b'\272H\007\032\005\030\302\034 \000'
+  _globals['_CLOSURENOTICE'].fields_by_name['notice_days']._serialized_options = b'\272H\007\032\005\030\302\034 \000\362\237\031\022\346\217\220\345\211\215\345\221\212\347\237\245\345\244\251\346\225\260'
   _globals['_PARAMETER'].oneofs_by_name['value']._loaded_options = None
   _globals['_PARAMETER'].oneofs_by_name['value']._serialized_options = b'\272H\002\010\001'
   _globals['_PARAMETER'].fields_by_name['parameter_key']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['parameter_key']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_PARAMETER'].fields_by_name['parameter_key']._serialized_options = b'\272H\004r\002\030@\362\237\031\014\345\217\202\346\225\260\346\240\207\350\257\206'
   _globals['_PARAMETER'].fields_by_name['region_code']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['region_code']._serialized_options = b'\272H6r422^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})?$'
+  _globals['_PARAMETER'].fields_by_name['region_code']._serialized_options = b'\272H6r422^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})?$\362\237\031\006\345\214\272\345\210\222'
   _globals['_PARAMETER'].fields_by_name['valid_from']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['valid_from']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PARAMETER'].fields_by_name['valid_from']._serialized_options = b'\272H\003\310\001\001\362\237\031\014\346\234\211\346\225\210\346\234\237\350\265\267'
+  _globals['_PARAMETER'].fields_by_name['valid_to']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['valid_to']._serialized_options = b'\362\237\031\014\346\234\211\346\225\210\346\234\237\346\255\242'
   _globals['_PARAMETER'].fields_by_name['source']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_PRICERULE']._serialized_start=249
-  _globals['_PRICERULE']._serialized_end=375
-  _globals['_LOCALINCOME']._serialized_start=377
-  _globals['_LOCALINCOME']._serialized_end=433
-  _globals['_MARKETPRICE']._serialized_start=435
-  _globals['_MARKETPRICE']._serialized_end=559
-  _globals['_GRADETHRESHOLD']._serialized_start=561
-  _globals['_GRADETHRESHOLD']._serialized_end=664
-  _globals['_GRADINGRULE']._serialized_start=667
-  _globals['_GRADINGRULE']._serialized_end=856
-  _globals['_HAZARDDEADLINE']._serialized_start=859
-  _globals['_HAZARDDEADLINE']._serialized_end=1056
-  _globals['_CLOSURENOTICE']._serialized_start=1058
-  _globals['_CLOSURENOTICE']._serialized_end=1106
-  _globals['_PARAMETER']._serialized_start=1109
-  _globals['_PARAMETER']._serialized_end=1775
-  _globals['_PRICETEST']._serialized_start=1778
-  _globals['_PRICETEST']._serialized_end=1982
+  _globals['_PARAMETER'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001\362\237\031\006\344\276\235\346\215\256'
+  _globals['_PARAMETER'].fields_by_name['price_rule']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['price_rule']._serialized_options = b'\232\240\031\014\346\224\266\350\264\271\350\247\204\345\210\231'
+  _globals['_PARAMETER'].fields_by_name['local_income']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['local_income']._serialized_options = b'\232\240\031\014\345\261\205\346\260\221\346\224\266\345\205\245'
+  _globals['_PARAMETER'].fields_by_name['market_price']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['market_price']._serialized_options = b'\232\240\031\014\345\270\202\345\234\272\344\273\267\346\240\274'
+  _globals['_PARAMETER'].fields_by_name['grading_rule']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['grading_rule']._serialized_options = b'\232\240\031\022\347\255\211\347\272\247\350\257\204\345\256\232\350\247\204\345\210\231'
+  _globals['_PARAMETER'].fields_by_name['hazard_deadline']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['hazard_deadline']._serialized_options = b'\232\240\031\022\351\232\220\346\202\243\346\225\264\346\224\271\346\234\237\351\231\220'
+  _globals['_PARAMETER'].fields_by_name['closure_notice']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['closure_notice']._serialized_options = b'\232\240\031\030\347\273\210\346\255\242\346\217\220\345\211\215\345\221\212\347\237\245\350\247\204\345\210\231'
+  _globals['_PARAMETER']._loaded_options = None
+  _globals['_PARAMETER']._serialized_options = b'\242\237\031\216\001\n\r306004/000001\022\030\345\205\273\350\200\201\346\234\272\346\236\204\347\256\241\347\220\206\345\217\202\346\225\260\032\026Institution parameters\"6\346\224\266\350\264\271\343\200\201\347\255\211\347\272\247\343\200\201\346\225\264\346\224\271\346\234\237\351\231\220\347\255\211\345\217\202\346\225\260\345\217\212\345\205\266\344\276\235\346\215\256\343\200\202*\rcivil-affairs0\0048\001H\001'
+  _globals['_PRICETEST'].fields_by_name['base_fen']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['base_fen']._serialized_options = b'\362\237\031\017\345\237\272\346\225\260\357\274\210\345\210\206\357\274\211'
+  _globals['_PRICETEST'].fields_by_name['percent']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['percent']._serialized_options = b'\362\237\031\017\346\257\224\344\276\213\357\274\210\357\274\205\357\274\211'
+  _globals['_PRICETEST'].fields_by_name['ceiling_fen']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['ceiling_fen']._serialized_options = b'\362\237\031\017\351\231\220\344\273\267\357\274\210\345\210\206\357\274\211'
+  _globals['_PRICETEST'].fields_by_name['passed']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['passed']._serialized_options = b'\362\237\031\014\346\230\257\345\220\246\351\200\232\350\277\207'
+  _globals['_PRICETEST'].fields_by_name['rule_source']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['rule_source']._serialized_options = b'\362\237\031\014\350\247\204\345\210\231\344\276\235\346\215\256'
+  _globals['_PRICETEST'].fields_by_name['base_source']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['base_source']._serialized_options = b'\362\237\031\014\345\237\272\346\225\260\344\276\235\346\215\256'
+  _globals['_PRICETEST'].fields_by_name['explanation']._loaded_options = None
+  _globals['_PRICETEST'].fields_by_name['explanation']._serialized_options = b'\362\237\031\006\350\257\264\346\230\216'
+  _globals['_PRICERULE']._serialized_start=286
+  _globals['_PRICERULE']._serialized_end=499
+  _globals['_LOCALINCOME']._serialized_start=501
+  _globals['_LOCALINCOME']._serialized_end=579
+  _globals['_MARKETPRICE']._serialized_start=582
+  _globals['_MARKETPRICE']._serialized_end=744
+  _globals['_GRADETHRESHOLD']._serialized_start=747
+  _globals['_GRADETHRESHOLD']._serialized_end=895
+  _globals['_GRADINGRULE']._serialized_start=898
+  _globals['_GRADINGRULE']._serialized_end=1132
+  _globals['_HAZARDDEADLINE']._serialized_start=1135
+  _globals['_HAZARDDEADLINE']._serialized_end=1380
+  _globals['_CLOSURENOTICE']._serialized_start=1382
+  _globals['_CLOSURENOTICE']._serialized_end=1452
+  _globals['_PARAMETER']._serialized_start=1455
+  _globals['_PARAMETER']._serialized_end=2473
+  _globals['_PRICETEST']._serialized_start=2476
+  _globals['_PRICETEST']._serialized_end=2809
 # @@protoc_insertion_point(module_scope)

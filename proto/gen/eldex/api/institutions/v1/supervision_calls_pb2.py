@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eldex.api.institutions.v1 import supervision_pb2 as eldex_dot_api_dot_institutions_dot_v1_dot_supervision__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1eldex/api/institutions/v1/supervision_calls.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a+eldex/api/institutions/v1/supervision.proto\x1a google/protobuf/field_mask.proto\x1a\x16google/type/date.proto\"\xe6\x01\n\x17GradeInstitutionRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12>\n\x06points\x18\x03 \x01(\x0b\x32&.eldex.api.institutions.v1.GradePointsB\x06\xbaH\x03\xc8\x01\x01\x12,\n\tgraded_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x08\x61ssessor\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"K\n\x18GradeInstitutionResponse\x12/\n\x05grade\x18\x01 \x01(\x0b\x32 .eldex.api.institutions.v1.Grade\"\xa3\x01\n\x11ListGradesRequest\x12\"\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"_\n\x12ListGradesResponse\x12\x30\n\x06grades\x18\x01 \x03(\x0b\x32 .eldex.api.institutions.v1.Grade\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x02\n\x17RecordInspectionRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12N\n\x0finspection_kind\x18\x03 \x01(\x0e\x32).eldex.api.institutions.v1.InspectionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0cinspected_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\tauthority\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1b\n\x08\x64ocument\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12>\n\x08\x66indings\x18\x07 \x03(\x0b\x32\".eldex.api.institutions.v1.FindingB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\x89\x01\n\x18RecordInspectionResponse\x12\x39\n\ninspection\x18\x01 \x01(\x0b\x32%.eldex.api.institutions.v1.Inspection\x12\x32\n\x07hazards\x18\x02 \x03(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\x8b\x02\n\x16ListInspectionsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"n\n\x17ListInspectionsResponse\x12:\n\x0binspections\x18\x01 \x03(\x0b\x32%.eldex.api.institutions.v1.Inspection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe1\x01\n\x11OpenHazardRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x0einspection_key\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12;\n\x07\x66inding\x18\x04 \x01(\x0b\x32\".eldex.api.institutions.v1.FindingB\x06\xbaH\x03\xc8\x01\x01\x12,\n\topened_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"G\n\x12OpenHazardResponse\x12\x31\n\x06hazard\x18\x01 \x01(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\xb9\x01\n\x14RectifyHazardRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\nhazard_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12/\n\x0crectified_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x08\x65vidence\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"J\n\x15RectifyHazardResponse\x12\x31\n\x06hazard\x18\x01 \x01(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\xef\x02\n\x12ListHazardsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12?\n\x05state\x18\x03 \x01(\x0e\x32&.eldex.api.institutions.v1.HazardStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\noverdue_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"b\n\x13ListHazardsResponse\x12\x32\n\x07hazards\x18\x01 \x03(\x0b\x32!.eldex.api.institutions.v1.Hazard\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd4\x02\n\x14ImposePenaltyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12H\n\x0cpenalty_kind\x18\x03 \x01(\x0e\x32&.eldex.api.institutions.v1.PenaltyKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\namount_fen\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00\x12\x1f\n\x0blegal_basis\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1b\n\x08\x64ocument\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12-\n\nimposed_on\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\x0einspection_key\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\"L\n\x15ImposePenaltyResponse\x12\x33\n\x07penalty\x18\x01 \x01(\x0b\x32\".eldex.api.institutions.v1.Penalty\"\x89\x02\n\x14ListPenaltiesRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"g\n\x15ListPenaltiesResponse\x12\x35\n\tpenalties\x18\x01 \x03(\x0b\x32\".eldex.api.institutions.v1.Penalty\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1eldex/api/institutions/v1/supervision_calls.proto\x12\x19\x65ldex.api.institutions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a+eldex/api/institutions/v1/supervision.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a google/protobuf/field_mask.proto\x1a\x16google/type/date.proto\"\xe6\x01\n\x17GradeInstitutionRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12>\n\x06points\x18\x03 \x01(\x0b\x32&.eldex.api.institutions.v1.GradePointsB\x06\xbaH\x03\xc8\x01\x01\x12,\n\tgraded_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x08\x61ssessor\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"K\n\x18GradeInstitutionResponse\x12/\n\x05grade\x18\x01 \x01(\x0b\x32 .eldex.api.institutions.v1.Grade\"\xa3\x01\n\x11ListGradesRequest\x12\"\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"\x80\x01\n\x12ListGradesResponse\x12<\n\x06grades\x18\x01 \x03(\x0b\x32 .eldex.api.institutions.v1.GradeB\n\x9a\xa0\x19\x06\xe7\xad\x89\xe7\xba\xa7\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\"\xd7\x02\n\x17RecordInspectionRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12N\n\x0finspection_kind\x18\x03 \x01(\x0e\x32).eldex.api.institutions.v1.InspectionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x0cinspected_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\tauthority\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1b\n\x08\x64ocument\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12>\n\x08\x66indings\x18\x07 \x03(\x0b\x32\".eldex.api.institutions.v1.FindingB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\x89\x01\n\x18RecordInspectionResponse\x12\x39\n\ninspection\x18\x01 \x01(\x0b\x32%.eldex.api.institutions.v1.Inspection\x12\x32\n\x07hazards\x18\x02 \x03(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\x8b\x02\n\x16ListInspectionsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\x17ListInspectionsResponse\x12\x46\n\x0binspections\x18\x01 \x03(\x0b\x32%.eldex.api.institutions.v1.InspectionB\n\x9a\xa0\x19\x06\xe6\xa3\x80\xe6\x9f\xa5\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\"\xe1\x01\n\x11OpenHazardRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x0einspection_key\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12;\n\x07\x66inding\x18\x04 \x01(\x0b\x32\".eldex.api.institutions.v1.FindingB\x06\xbaH\x03\xc8\x01\x01\x12,\n\topened_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"G\n\x12OpenHazardResponse\x12\x31\n\x06hazard\x18\x01 \x01(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\xb9\x01\n\x14RectifyHazardRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\nhazard_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12/\n\x0crectified_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x08\x65vidence\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18 \"J\n\x15RectifyHazardResponse\x12\x31\n\x06hazard\x18\x01 \x01(\x0b\x32!.eldex.api.institutions.v1.Hazard\"\xef\x02\n\x12ListHazardsRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12?\n\x05state\x18\x03 \x01(\x0e\x32&.eldex.api.institutions.v1.HazardStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\noverdue_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\x83\x01\n\x13ListHazardsResponse\x12>\n\x07hazards\x18\x01 \x03(\x0b\x32!.eldex.api.institutions.v1.HazardB\n\x9a\xa0\x19\x06\xe9\x9a\x90\xe6\x82\xa3\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\"\xd4\x02\n\x14ImposePenaltyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x0finstitution_key\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12H\n\x0cpenalty_kind\x18\x03 \x01(\x0e\x32&.eldex.api.institutions.v1.PenaltyKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\"\n\namount_fen\x18\x04 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00\x12\x1f\n\x0blegal_basis\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1b\n\x08\x64ocument\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12-\n\nimposed_on\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\x0einspection_key\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\"L\n\x15ImposePenaltyResponse\x12\x33\n\x07penalty\x18\x01 \x01(\x0b\x32\".eldex.api.institutions.v1.Penalty\"\x89\x02\n\x14ListPenaltiesRequest\x12$\n\x0finstitution_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12O\n\x0bregion_code\x18\x02 \x01(\tB8\xbaH5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$H\x00\x12-\n\tread_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x13 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x14 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\x15ListPenaltiesResponse\x12G\n\tpenalties\x18\x01 \x03(\x0b\x32\".eldex.api.institutions.v1.PenaltyB\x10\x9a\xa0\x19\x0c\xe8\xa1\x8c\xe6\x94\xbf\xe5\xa4\x84\xe7\xbd\x9a\x12,\n\x0fnext_page_token\x18\x02 \x01(\tB\x13\xf2\x9f\x19\x0f\xe4\xb8\x8b\xe4\xb8\x80\xe9\xa1\xb5\xe6\xa0\x87\xe8\xae\xb0\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +52,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTGRADESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTGRADESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTGRADESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTGRADESRESPONSE'].fields_by_name['grades']._loaded_options = None
+  _globals['_LISTGRADESRESPONSE'].fields_by_name['grades']._serialized_options = b'\232\240\031\006\347\255\211\347\272\247'
+  _globals['_LISTGRADESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTGRADESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
   _globals['_RECORDINSPECTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RECORDINSPECTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RECORDINSPECTIONREQUEST'].fields_by_name['institution_key']._loaded_options = None
@@ -75,6 +80,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINSPECTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTINSPECTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTINSPECTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTINSPECTIONSRESPONSE'].fields_by_name['inspections']._loaded_options = None
+  _globals['_LISTINSPECTIONSRESPONSE'].fields_by_name['inspections']._serialized_options = b'\232\240\031\006\346\243\200\346\237\245'
+  _globals['_LISTINSPECTIONSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTINSPECTIONSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
   _globals['_OPENHAZARDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_OPENHAZARDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_OPENHAZARDREQUEST'].fields_by_name['institution_key']._loaded_options = None
@@ -107,6 +116,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTHAZARDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTHAZARDSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTHAZARDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_LISTHAZARDSRESPONSE'].fields_by_name['hazards']._loaded_options = None
+  _globals['_LISTHAZARDSRESPONSE'].fields_by_name['hazards']._serialized_options = b'\232\240\031\006\351\232\220\346\202\243'
+  _globals['_LISTHAZARDSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTHAZARDSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
   _globals['_IMPOSEPENALTYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_IMPOSEPENALTYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_IMPOSEPENALTYREQUEST'].fields_by_name['institution_key']._loaded_options = None
@@ -133,40 +146,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPENALTIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTPENALTIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPENALTIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_GRADEINSTITUTIONREQUEST']._serialized_start=213
-  _globals['_GRADEINSTITUTIONREQUEST']._serialized_end=443
-  _globals['_GRADEINSTITUTIONRESPONSE']._serialized_start=445
-  _globals['_GRADEINSTITUTIONRESPONSE']._serialized_end=520
-  _globals['_LISTGRADESREQUEST']._serialized_start=523
-  _globals['_LISTGRADESREQUEST']._serialized_end=686
-  _globals['_LISTGRADESRESPONSE']._serialized_start=688
-  _globals['_LISTGRADESRESPONSE']._serialized_end=783
-  _globals['_RECORDINSPECTIONREQUEST']._serialized_start=786
-  _globals['_RECORDINSPECTIONREQUEST']._serialized_end=1129
-  _globals['_RECORDINSPECTIONRESPONSE']._serialized_start=1132
-  _globals['_RECORDINSPECTIONRESPONSE']._serialized_end=1269
-  _globals['_LISTINSPECTIONSREQUEST']._serialized_start=1272
-  _globals['_LISTINSPECTIONSREQUEST']._serialized_end=1539
-  _globals['_LISTINSPECTIONSRESPONSE']._serialized_start=1541
-  _globals['_LISTINSPECTIONSRESPONSE']._serialized_end=1651
-  _globals['_OPENHAZARDREQUEST']._serialized_start=1654
-  _globals['_OPENHAZARDREQUEST']._serialized_end=1879
-  _globals['_OPENHAZARDRESPONSE']._serialized_start=1881
-  _globals['_OPENHAZARDRESPONSE']._serialized_end=1952
-  _globals['_RECTIFYHAZARDREQUEST']._serialized_start=1955
-  _globals['_RECTIFYHAZARDREQUEST']._serialized_end=2140
-  _globals['_RECTIFYHAZARDRESPONSE']._serialized_start=2142
-  _globals['_RECTIFYHAZARDRESPONSE']._serialized_end=2216
-  _globals['_LISTHAZARDSREQUEST']._serialized_start=2219
-  _globals['_LISTHAZARDSREQUEST']._serialized_end=2586
-  _globals['_LISTHAZARDSRESPONSE']._serialized_start=2588
-  _globals['_LISTHAZARDSRESPONSE']._serialized_end=2686
-  _globals['_IMPOSEPENALTYREQUEST']._serialized_start=2689
-  _globals['_IMPOSEPENALTYREQUEST']._serialized_end=3029
-  _globals['_IMPOSEPENALTYRESPONSE']._serialized_start=3031
-  _globals['_IMPOSEPENALTYRESPONSE']._serialized_end=3107
-  _globals['_LISTPENALTIESREQUEST']._serialized_start=3110
-  _globals['_LISTPENALTIESREQUEST']._serialized_end=3375
-  _globals['_LISTPENALTIESRESPONSE']._serialized_start=3377
-  _globals['_LISTPENALTIESRESPONSE']._serialized_end=3480
+  _globals['_LISTPENALTIESRESPONSE'].fields_by_name['penalties']._loaded_options = None
+  _globals['_LISTPENALTIESRESPONSE'].fields_by_name['penalties']._serialized_options = b'\232\240\031\014\350\241\214\346\224\277\345\244\204\347\275\232'
+  _globals['_LISTPENALTIESRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTPENALTIESRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\362\237\031\017\344\270\213\344\270\200\351\241\265\346\240\207\350\256\260'
+  _globals['_GRADEINSTITUTIONREQUEST']._serialized_start=249
+  _globals['_GRADEINSTITUTIONREQUEST']._serialized_end=479
+  _globals['_GRADEINSTITUTIONRESPONSE']._serialized_start=481
+  _globals['_GRADEINSTITUTIONRESPONSE']._serialized_end=556
+  _globals['_LISTGRADESREQUEST']._serialized_start=559
+  _globals['_LISTGRADESREQUEST']._serialized_end=722
+  _globals['_LISTGRADESRESPONSE']._serialized_start=725
+  _globals['_LISTGRADESRESPONSE']._serialized_end=853
+  _globals['_RECORDINSPECTIONREQUEST']._serialized_start=856
+  _globals['_RECORDINSPECTIONREQUEST']._serialized_end=1199
+  _globals['_RECORDINSPECTIONRESPONSE']._serialized_start=1202
+  _globals['_RECORDINSPECTIONRESPONSE']._serialized_end=1339
+  _globals['_LISTINSPECTIONSREQUEST']._serialized_start=1342
+  _globals['_LISTINSPECTIONSREQUEST']._serialized_end=1609
+  _globals['_LISTINSPECTIONSRESPONSE']._serialized_start=1612
+  _globals['_LISTINSPECTIONSRESPONSE']._serialized_end=1755
+  _globals['_OPENHAZARDREQUEST']._serialized_start=1758
+  _globals['_OPENHAZARDREQUEST']._serialized_end=1983
+  _globals['_OPENHAZARDRESPONSE']._serialized_start=1985
+  _globals['_OPENHAZARDRESPONSE']._serialized_end=2056
+  _globals['_RECTIFYHAZARDREQUEST']._serialized_start=2059
+  _globals['_RECTIFYHAZARDREQUEST']._serialized_end=2244
+  _globals['_RECTIFYHAZARDRESPONSE']._serialized_start=2246
+  _globals['_RECTIFYHAZARDRESPONSE']._serialized_end=2320
+  _globals['_LISTHAZARDSREQUEST']._serialized_start=2323
+  _globals['_LISTHAZARDSREQUEST']._serialized_end=2690
+  _globals['_LISTHAZARDSRESPONSE']._serialized_start=2693
+  _globals['_LISTHAZARDSRESPONSE']._serialized_end=2824
+  _globals['_IMPOSEPENALTYREQUEST']._serialized_start=2827
+  _globals['_IMPOSEPENALTYREQUEST']._serialized_end=3167
+  _globals['_IMPOSEPENALTYRESPONSE']._serialized_start=3169
+  _globals['_IMPOSEPENALTYRESPONSE']._serialized_end=3245
+  _globals['_LISTPENALTIESREQUEST']._serialized_start=3248
+  _globals['_LISTPENALTIESREQUEST']._serialized_end=3513
+  _globals['_LISTPENALTIESRESPONSE']._serialized_start=3516
+  _globals['_LISTPENALTIESRESPONSE']._serialized_end=3658
 # @@protoc_insertion_point(module_scope)

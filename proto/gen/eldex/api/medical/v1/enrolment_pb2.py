@@ -23,24 +23,53 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.common.v1 import common_pb2 as eldex_dot_api_dot_common_dot_v1_dot_common__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/medical/v1/enrolment.proto\x12\x14\x65ldex.api.medical.v1\x1a eldex/api/common/v1/common.proto\x1a\x16google/type/date.proto\"I\n\nSuspension\x12+\n\x06period\x18\x01 \x01(\x0b\x32\x1b.eldex.api.common.v1.Period\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x9f\x03\n\tEnrolment\x12\x15\n\renrolment_key\x18\x01 \x01(\t\x12\x14\n\x0cresident_key\x18\x02 \x01(\t\x12\x35\n\x06scheme\x18\x03 \x01(\x0e\x32%.eldex.api.medical.v1.InsuranceScheme\x12\x13\n\x0bregion_code\x18\x04 \x01(\t\x12#\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12#\n\x08\x65nded_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12:\n\tend_cause\x18\x07 \x01(\x0e\x32\'.eldex.api.medical.v1.EnrolmentEndCause\x12\x35\n\x0bsuspensions\x18\x08 \x03(\x0b\x32 .eldex.api.medical.v1.Suspension\x12\x35\n\x06status\x18\t \x01(\x0e\x32%.eldex.api.medical.v1.EnrolmentStatus\x12\x17\n\x0fmerged_from_key\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t*\x96\x01\n\x0fInsuranceScheme\x12 \n\x1cINSURANCE_SCHEME_UNSPECIFIED\x10\x00\x12\x1d\n\x19INSURANCE_SCHEME_EMPLOYEE\x10\x01\x12\x1d\n\x19INSURANCE_SCHEME_RESIDENT\x10\x02\x12#\n\x1fINSURANCE_SCHEME_LONG_TERM_CARE\x10\x03*\xba\x01\n\x11\x45nrolmentEndCause\x12#\n\x1f\x45NROLMENT_END_CAUSE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NROLMENT_END_CAUSE_DEATH\x10\x01\x12 \n\x1c\x45NROLMENT_END_CAUSE_TRANSFER\x10\x02\x12\x1f\n\x1b\x45NROLMENT_END_CAUSE_REQUEST\x10\x03\x12\x1e\n\x1a\x45NROLMENT_END_CAUSE_MERGED\x10\x04*\xa9\x01\n\x0f\x45nrolmentStatus\x12 \n\x1c\x45NROLMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NROLMENT_STATUS_AHEAD\x10\x01\x12\x1c\n\x18\x45NROLMENT_STATUS_COVERED\x10\x02\x12\x1e\n\x1a\x45NROLMENT_STATUS_SUSPENDED\x10\x03\x12\x1a\n\x16\x45NROLMENT_STATUS_ENDED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/medical/v1/enrolment.proto\x12\x14\x65ldex.api.medical.v1\x1a eldex/api/common/v1/common.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"g\n\nSuspension\x12\x37\n\x06period\x18\x01 \x01(\x0b\x32\x1b.eldex.api.common.v1.PeriodB\n\x82\xa0\x19\x06\xe6\x9c\x9f\xe9\x97\xb4\x12 \n\x06reason\x18\x02 \x01(\tB\x10\x82\xa0\x19\x0c\xe6\x9a\x82\xe5\x81\x9c\xe5\x8e\x9f\xe5\x9b\xa0\"\x9d\x07\n\tEnrolment\x12\'\n\renrolment_key\x18\x01 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\x8f\x82\xe4\xbf\x9d\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0cresident_key\x18\x02 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12\x41\n\x06scheme\x18\x03 \x01(\x0e\x32%.eldex.api.medical.v1.InsuranceSchemeB\n\x82\xa0\x19\x06\xe9\x99\xa9\xe7\xa7\x8d\x12(\n\x0bregion_code\x18\x04 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\x8f\x82\xe4\xbf\x9d\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12\x35\n\x08\x62\x65gan_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x35\n\x08\x65nded_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f\x12L\n\tend_cause\x18\x07 \x01(\x0e\x32\'.eldex.api.medical.v1.EnrolmentEndCauseB\x10\x82\xa0\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe5\x8e\x9f\xe5\x9b\xa0\x12G\n\x0bsuspensions\x18\x08 \x03(\x0b\x32 .eldex.api.medical.v1.SuspensionB\x10\x9a\xa0\x19\x0c\xe6\x9a\x82\xe5\x81\x9c\xe6\x9c\x9f\xe9\x97\xb4\x12\x41\n\x06status\x18\t \x01(\x0e\x32%.eldex.api.medical.v1.EnrolmentStatusB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x32\n\x0fmerged_from_key\x18\n \x01(\tB\x19\x82\xa0\x19\x15\xe5\xb9\xb6\xe5\x85\xa5\xe5\x89\x8d\xe5\x8f\x82\xe4\xbf\x9d\xe6\xa0\x87\xe8\xaf\x86\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xbb\x02\xa2\x9f\x19\xb6\x02\n\r303001/000001\x12\x18\xe5\x8c\xbb\xe7\x96\x97\xe4\xbf\x9d\xe9\x99\xa9\xe5\x8f\x82\xe4\xbf\x9d\xe4\xbf\xa1\xe6\x81\xaf\x1a\nEnrolments\"B\xe5\x9f\xba\xe6\x9c\xac\xe5\x8c\xbb\xe7\x96\x97\xe4\xbf\x9d\xe9\x99\xa9\xe4\xb8\x8e\xe9\x95\xbf\xe6\x9c\x9f\xe6\x8a\xa4\xe7\x90\x86\xe4\xbf\x9d\xe9\x99\xa9\xe7\x9a\x84\xe5\x8f\x82\xe4\xbf\x9d\xe7\x99\xbb\xe8\xae\xb0\xe5\x8f\x8a\xe6\x9a\x82\xe5\x81\x9c\xe3\x80\x82*\x11medical-insurance0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89*\x96\x01\n\x0fInsuranceScheme\x12 \n\x1cINSURANCE_SCHEME_UNSPECIFIED\x10\x00\x12\x1d\n\x19INSURANCE_SCHEME_EMPLOYEE\x10\x01\x12\x1d\n\x19INSURANCE_SCHEME_RESIDENT\x10\x02\x12#\n\x1fINSURANCE_SCHEME_LONG_TERM_CARE\x10\x03*\xba\x01\n\x11\x45nrolmentEndCause\x12#\n\x1f\x45NROLMENT_END_CAUSE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NROLMENT_END_CAUSE_DEATH\x10\x01\x12 \n\x1c\x45NROLMENT_END_CAUSE_TRANSFER\x10\x02\x12\x1f\n\x1b\x45NROLMENT_END_CAUSE_REQUEST\x10\x03\x12\x1e\n\x1a\x45NROLMENT_END_CAUSE_MERGED\x10\x04*\xa9\x01\n\x0f\x45nrolmentStatus\x12 \n\x1c\x45NROLMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45NROLMENT_STATUS_AHEAD\x10\x01\x12\x1c\n\x18\x45NROLMENT_STATUS_COVERED\x10\x02\x12\x1e\n\x1a\x45NROLMENT_STATUS_SUSPENDED\x10\x03\x12\x1a\n\x16\x45NROLMENT_STATUS_ENDED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.medical.v1.enrolment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INSURANCESCHEME']._serialized_start=614
-  _globals['_INSURANCESCHEME']._serialized_end=764
-  _globals['_ENROLMENTENDCAUSE']._serialized_start=767
-  _globals['_ENROLMENTENDCAUSE']._serialized_end=953
-  _globals['_ENROLMENTSTATUS']._serialized_start=956
-  _globals['_ENROLMENTSTATUS']._serialized_end=1125
-  _globals['_SUSPENSION']._serialized_start=120
-  _globals['_SUSPENSION']._serialized_end=193
-  _globals['_ENROLMENT']._serialized_start=196
-  _globals['_ENROLMENT']._serialized_end=611
+  _globals['_SUSPENSION'].fields_by_name['period']._loaded_options = None
+  _globals['_SUSPENSION'].fields_by_name['period']._serialized_options = b'\202\240\031\006\346\234\237\351\227\264'
+  _globals['_SUSPENSION'].fields_by_name['reason']._loaded_options = None
+  _globals['_SUSPENSION'].fields_by_name['reason']._serialized_options = b'\202\240\031\014\346\232\202\345\201\234\345\216\237\345\233\240'
+  _globals['_ENROLMENT'].fields_by_name['enrolment_key']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['enrolment_key']._serialized_options = b'\202\240\031\014\345\217\202\344\277\235\346\240\207\350\257\206'
+  _globals['_ENROLMENT'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_ENROLMENT'].fields_by_name['scheme']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['scheme']._serialized_options = b'\202\240\031\006\351\231\251\347\247\215'
+  _globals['_ENROLMENT'].fields_by_name['region_code']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\217\202\344\277\235\345\234\260\345\214\272\345\210\222'
+  _globals['_ENROLMENT'].fields_by_name['began_on']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['began_on']._serialized_options = b'\202\240\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_ENROLMENT'].fields_by_name['ended_on']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['ended_on']._serialized_options = b'\202\240\031\014\347\273\210\346\255\242\346\227\245\346\234\237'
+  _globals['_ENROLMENT'].fields_by_name['end_cause']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['end_cause']._serialized_options = b'\202\240\031\014\347\273\210\346\255\242\345\216\237\345\233\240'
+  _globals['_ENROLMENT'].fields_by_name['suspensions']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['suspensions']._serialized_options = b'\232\240\031\014\346\232\202\345\201\234\346\234\237\351\227\264'
+  _globals['_ENROLMENT'].fields_by_name['status']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['status']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_ENROLMENT'].fields_by_name['merged_from_key']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['merged_from_key']._serialized_options = b'\202\240\031\025\345\271\266\345\205\245\345\211\215\345\217\202\344\277\235\346\240\207\350\257\206'
+  _globals['_ENROLMENT'].fields_by_name['etag']._loaded_options = None
+  _globals['_ENROLMENT'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_ENROLMENT']._loaded_options = None
+  _globals['_ENROLMENT']._serialized_options = b'\242\237\031\266\002\n\r303001/000001\022\030\345\214\273\347\226\227\344\277\235\351\231\251\345\217\202\344\277\235\344\277\241\346\201\257\032\nEnrolments\"B\345\237\272\346\234\254\345\214\273\347\226\227\344\277\235\351\231\251\344\270\216\351\225\277\346\234\237\346\212\244\347\220\206\344\277\235\351\231\251\347\232\204\345\217\202\344\277\235\347\231\273\350\256\260\345\217\212\346\232\202\345\201\234\343\200\202*\021medical-insurance0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_INSURANCESCHEME']._serialized_start=1190
+  _globals['_INSURANCESCHEME']._serialized_end=1340
+  _globals['_ENROLMENTENDCAUSE']._serialized_start=1343
+  _globals['_ENROLMENTENDCAUSE']._serialized_end=1529
+  _globals['_ENROLMENTSTATUS']._serialized_start=1532
+  _globals['_ENROLMENTSTATUS']._serialized_end=1701
+  _globals['_SUSPENSION']._serialized_start=156
+  _globals['_SUSPENSION']._serialized_end=259
+  _globals['_ENROLMENT']._serialized_start=262
+  _globals['_ENROLMENT']._serialized_end=1187
 # @@protoc_insertion_point(module_scope)

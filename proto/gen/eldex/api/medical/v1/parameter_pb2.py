@@ -27,9 +27,10 @@ from eldex.api.common.v1 import common_pb2 as eldex_dot_api_dot_common_dot_v1_do
 from eldex.api.medical.v1 import care_pb2 as eldex_dot_api_dot_medical_dot_v1_dot_care__pb2
 from eldex.api.medical.v1 import enrolment_pb2 as eldex_dot_api_dot_medical_dot_v1_dot_enrolment__pb2
 from eldex.api.registry.v1 import eligibility_pb2 as eldex_dot_api_dot_registry_dot_v1_dot_eligibility__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/medical/v1/parameter.proto\x12\x14\x65ldex.api.medical.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a\x1f\x65ldex/api/medical/v1/care.proto\x1a$eldex/api/medical/v1/enrolment.proto\x1a\'eldex/api/registry/v1/eligibility.proto\"\xd7\x05\n\tParameter\x12=\n\x04kind\x18\x01 \x01(\x0e\x32#.eldex.api.medical.v1.ParameterKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12?\n\x06scheme\x18\x02 \x01(\x0e\x32%.eldex.api.medical.v1.InsuranceSchemeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\tcare_kind\x18\x03 \x01(\x0e\x32\x1e.eldex.api.medical.v1.CareKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x45\n\x0ehospital_level\x18\x04 \x01(\x0e\x32#.eldex.api.medical.v1.HospitalLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12=\n\ncare_place\x18\x05 \x01(\x0e\x32\x1f.eldex.api.medical.v1.CarePlaceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x08\x66rom_age\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x96\x01(\x00\x12L\n\x11\x65ligibility_class\x18\x07 \x01(\x0e\x32\'.eldex.api.registry.v1.EligibilityClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12M\n\x10\x64isability_level\x18\x08 \x01(\x0e\x32).eldex.api.medical.v1.CareDisabilityLevelB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x43\n\x0bregion_code\x18\t \x01(\tB.\xbaH+r)2\'^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9})$\x12\x33\n\x06period\x18\n \x01(\x0b\x32\x1b.eldex.api.common.v1.PeriodB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x05value\x18\x0b \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00\x12\x33\n\x06source\x18\x0c \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x06\xbaH\x03\xc8\x01\x01*\x86\x05\n\rParameterKind\x12\x1e\n\x1aPARAMETER_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19PARAMETER_KIND_DEDUCTIBLE\x10\x01\x12\x18\n\x14PARAMETER_KIND_RATIO\x10\x02\x12\x1a\n\x16PARAMETER_KIND_CEILING\x10\x03\x12+\n\'PARAMETER_KIND_MAJOR_ILLNESS_DEDUCTIBLE\x10\x04\x12&\n\"PARAMETER_KIND_MAJOR_ILLNESS_RATIO\x10\x05\x12(\n$PARAMETER_KIND_MAJOR_ILLNESS_CEILING\x10\x06\x12(\n$PARAMETER_KIND_ASSISTANCE_DEDUCTIBLE\x10\x07\x12#\n\x1fPARAMETER_KIND_ASSISTANCE_RATIO\x10\x08\x12%\n!PARAMETER_KIND_ASSISTANCE_CEILING\x10\t\x12.\n*PARAMETER_KIND_LONG_TERM_CARE_DAILY_AMOUNT\x10\n\x12 \n\x1cPARAMETER_KIND_POOLING_LEVEL\x10\x0b\x12\x31\n-PARAMETER_KIND_LONG_TERM_CARE_RESIDENCE_LEVEL\x10\x0c\x12\x30\n,PARAMETER_KIND_FAMILY_DOCTOR_RESIDENCE_LEVEL\x10\r\x12,\n(PARAMETER_KIND_FAMILY_DOCTOR_TERM_MONTHS\x10\x0e\x12&\n\"PARAMETER_KIND_CLAIM_DEADLINE_DAYS\x10\x0f*z\n\x08\x43\x61reKind\x12\x19\n\x15\x43\x41RE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41RE_KIND_INPATIENT\x10\x01\x12\x18\n\x14\x43\x41RE_KIND_OUTPATIENT\x10\x02\x12 \n\x1c\x43\x41RE_KIND_CHRONIC_OUTPATIENT\x10\x03*\x86\x01\n\rHospitalLevel\x12\x1e\n\x1aHOSPITAL_LEVEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16HOSPITAL_LEVEL_PRIMARY\x10\x01\x12\x1c\n\x18HOSPITAL_LEVEL_SECONDARY\x10\x02\x12\x1b\n\x17HOSPITAL_LEVEL_TERTIARY\x10\x03*y\n\tCarePlace\x12\x1a\n\x16\x43\x41RE_PLACE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41RE_PLACE_LOCAL\x10\x01\x12\x1b\n\x17\x43\x41RE_PLACE_REMOTE_FILED\x10\x02\x12\x1d\n\x19\x43\x41RE_PLACE_REMOTE_UNFILED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/medical/v1/parameter.proto\x12\x14\x65ldex.api.medical.v1\x1a\x1b\x62uf/validate/validate.proto\x1a eldex/api/common/v1/common.proto\x1a\x1f\x65ldex/api/medical/v1/care.proto\x1a$eldex/api/medical/v1/enrolment.proto\x1a\'eldex/api/registry/v1/eligibility.proto\x1a\"eldex/api/sharing/v1/sharing.proto\"\x9d\x08\n\tParameter\x12M\n\x04kind\x18\x01 \x01(\x0e\x32#.eldex.api.medical.v1.ParameterKindB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\xf2\x9f\x19\x0c\xe5\x8f\x82\xe6\x95\xb0\xe7\xb1\xbb\xe5\x88\xab\x12I\n\x06scheme\x18\x02 \x01(\x0e\x32%.eldex.api.medical.v1.InsuranceSchemeB\x12\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x06\xe9\x99\xa9\xe7\xa7\x8d\x12K\n\tcare_kind\x18\x03 \x01(\x0e\x32\x1e.eldex.api.medical.v1.CareKindB\x18\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x0c\xe5\xb0\xb1\xe5\x8c\xbb\xe7\xb1\xbb\xe5\x88\xab\x12U\n\x0ehospital_level\x18\x04 \x01(\x0e\x32#.eldex.api.medical.v1.HospitalLevelB\x18\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x0c\xe5\x8c\xbb\xe9\x99\xa2\xe7\xad\x89\xe7\xba\xa7\x12P\n\ncare_place\x18\x05 \x01(\x0e\x32\x1f.eldex.api.medical.v1.CarePlaceB\x1b\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x0f\xe5\xb0\xb1\xe5\x8c\xbb\xe5\x9c\xb0\xe7\xb1\xbb\xe5\x88\xab\x12,\n\x08\x66rom_age\x18\x06 \x01(\x05\x42\x1a\xbaH\x07\x1a\x05\x18\x96\x01(\x00\xf2\x9f\x19\x0c\xe8\xb5\xb7\xe5\xa7\x8b\xe5\xb9\xb4\xe9\xbe\x84\x12\\\n\x11\x65ligibility_class\x18\x07 \x01(\x0e\x32\'.eldex.api.registry.v1.EligibilityClassB\x18\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x0c\xe5\xaf\xb9\xe8\xb1\xa1\xe7\xb1\xbb\xe5\x88\xab\x12]\n\x10\x64isability_level\x18\x08 \x01(\x0e\x32).eldex.api.medical.v1.CareDisabilityLevelB\x18\xbaH\x05\x82\x01\x02\x10\x01\xf2\x9f\x19\x0c\xe5\xa4\xb1\xe8\x83\xbd\xe7\xad\x89\xe7\xba\xa7\x12M\n\x0bregion_code\x18\t \x01(\tB8\xbaH+r)2\'^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9})$\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12=\n\x06period\x18\n \x01(\x0b\x32\x1b.eldex.api.common.v1.PeriodB\x10\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x06\xe6\x9c\x9f\xe9\x97\xb4\x12*\n\x05value\x18\x0b \x01(\x03\x42\x1b\xbaH\x0b\"\t\x18\x80\xd0\xdb\xc3\xf4\x02(\x00\xf2\x9f\x19\t\xe5\x8f\x82\xe6\x95\xb0\xe5\x80\xbc\x12=\n\x06source\x18\x0c \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\x10\xbaH\x03\xc8\x01\x01\xf2\x9f\x19\x06\xe4\xbe\x9d\xe6\x8d\xae:\x9b\x01\xa2\x9f\x19\x96\x01\n\r303004/000001\x12\x18\xe5\x8c\xbb\xe7\x96\x97\xe4\xbf\x9d\xe9\x99\xa9\xe6\x94\xbf\xe7\xad\x96\xe5\x8f\x82\xe6\x95\xb0\x1a\x14Insurance parameters\"<\xe8\xb5\xb7\xe4\xbb\x98\xe7\xba\xbf\xe3\x80\x81\xe6\x94\xaf\xe4\xbb\x98\xe6\xaf\x94\xe4\xbe\x8b\xe3\x80\x81\xe5\xb0\x81\xe9\xa1\xb6\xe7\xba\xbf\xe7\xad\x89\xe5\x8f\x82\xe6\x95\xb0\xe5\x8f\x8a\xe5\x85\xb6\xe4\xbe\x9d\xe6\x8d\xae\xe3\x80\x82*\x11medical-insurance0\x04\x38\x01H\x01*\x86\x05\n\rParameterKind\x12\x1e\n\x1aPARAMETER_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19PARAMETER_KIND_DEDUCTIBLE\x10\x01\x12\x18\n\x14PARAMETER_KIND_RATIO\x10\x02\x12\x1a\n\x16PARAMETER_KIND_CEILING\x10\x03\x12+\n\'PARAMETER_KIND_MAJOR_ILLNESS_DEDUCTIBLE\x10\x04\x12&\n\"PARAMETER_KIND_MAJOR_ILLNESS_RATIO\x10\x05\x12(\n$PARAMETER_KIND_MAJOR_ILLNESS_CEILING\x10\x06\x12(\n$PARAMETER_KIND_ASSISTANCE_DEDUCTIBLE\x10\x07\x12#\n\x1fPARAMETER_KIND_ASSISTANCE_RATIO\x10\x08\x12%\n!PARAMETER_KIND_ASSISTANCE_CEILING\x10\t\x12.\n*PARAMETER_KIND_LONG_TERM_CARE_DAILY_AMOUNT\x10\n\x12 \n\x1cPARAMETER_KIND_POOLING_LEVEL\x10\x0b\x12\x31\n-PARAMETER_KIND_LONG_TERM_CARE_RESIDENCE_LEVEL\x10\x0c\x12\x30\n,PARAMETER_KIND_FAMILY_DOCTOR_RESIDENCE_LEVEL\x10\r\x12,\n(PARAMETER_KIND_FAMILY_DOCTOR_TERM_MONTHS\x10\x0e\x12&\n\"PARAMETER_KIND_CLAIM_DEADLINE_DAYS\x10\x0f*z\n\x08\x43\x61reKind\x12\x19\n\x15\x43\x41RE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41RE_KIND_INPATIENT\x10\x01\x12\x18\n\x14\x43\x41RE_KIND_OUTPATIENT\x10\x02\x12 \n\x1c\x43\x41RE_KIND_CHRONIC_OUTPATIENT\x10\x03*\x86\x01\n\rHospitalLevel\x12\x1e\n\x1aHOSPITAL_LEVEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16HOSPITAL_LEVEL_PRIMARY\x10\x01\x12\x1c\n\x18HOSPITAL_LEVEL_SECONDARY\x10\x02\x12\x1b\n\x17HOSPITAL_LEVEL_TERTIARY\x10\x03*y\n\tCarePlace\x12\x1a\n\x16\x43\x41RE_PLACE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41RE_PLACE_LOCAL\x10\x01\x12\x1b\n\x17\x43\x41RE_PLACE_REMOTE_FILED\x10\x02\x12\x1d\n\x19\x43\x41RE_PLACE_REMOTE_UNFILED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +38,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.medical.v1.parame
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PARAMETER'].fields_by_name['kind']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PARAMETER'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000\362\237\031\014\345\217\202\346\225\260\347\261\273\345\210\253'
   _globals['_PARAMETER'].fields_by_name['scheme']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['scheme']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['scheme']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\006\351\231\251\347\247\215'
   _globals['_PARAMETER'].fields_by_name['care_kind']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['care_kind']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['care_kind']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\014\345\260\261\345\214\273\347\261\273\345\210\253'
   _globals['_PARAMETER'].fields_by_name['hospital_level']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['hospital_level']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['hospital_level']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\014\345\214\273\351\231\242\347\255\211\347\272\247'
   _globals['_PARAMETER'].fields_by_name['care_place']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['care_place']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['care_place']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\017\345\260\261\345\214\273\345\234\260\347\261\273\345\210\253'
   _globals['_PARAMETER'].fields_by_name['from_age']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['from_age']._serialized_options = b'\272H\007\032\005\030\226\001(\000'
+  _globals['_PARAMETER'].fields_by_name['from_age']._serialized_options = b'\272H\007\032\005\030\226\001(\000\362\237\031\014\350\265\267\345\247\213\345\271\264\351\276\204'
   _globals['_PARAMETER'].fields_by_name['eligibility_class']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['eligibility_class']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['eligibility_class']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\014\345\257\271\350\261\241\347\261\273\345\210\253'
   _globals['_PARAMETER'].fields_by_name['disability_level']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['disability_level']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARAMETER'].fields_by_name['disability_level']._serialized_options = b'\272H\005\202\001\002\020\001\362\237\031\014\345\244\261\350\203\275\347\255\211\347\272\247'
   _globals['_PARAMETER'].fields_by_name['region_code']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['region_code']._serialized_options = b'\272H+r)2\'^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9})$'
+  _globals['_PARAMETER'].fields_by_name['region_code']._serialized_options = b'\272H+r)2\'^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9})$\362\237\031\006\345\214\272\345\210\222'
   _globals['_PARAMETER'].fields_by_name['period']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['period']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PARAMETER'].fields_by_name['period']._serialized_options = b'\272H\003\310\001\001\362\237\031\006\346\234\237\351\227\264'
   _globals['_PARAMETER'].fields_by_name['value']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['value']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002(\000'
+  _globals['_PARAMETER'].fields_by_name['value']._serialized_options = b'\272H\013\"\t\030\200\320\333\303\364\002(\000\362\237\031\t\345\217\202\346\225\260\345\200\274'
   _globals['_PARAMETER'].fields_by_name['source']._loaded_options = None
-  _globals['_PARAMETER'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_PARAMETERKIND']._serialized_start=968
-  _globals['_PARAMETERKIND']._serialized_end=1614
-  _globals['_CAREKIND']._serialized_start=1616
-  _globals['_CAREKIND']._serialized_end=1738
-  _globals['_HOSPITALLEVEL']._serialized_start=1741
-  _globals['_HOSPITALLEVEL']._serialized_end=1875
-  _globals['_CAREPLACE']._serialized_start=1877
-  _globals['_CAREPLACE']._serialized_end=1998
-  _globals['_PARAMETER']._serialized_start=238
-  _globals['_PARAMETER']._serialized_end=965
+  _globals['_PARAMETER'].fields_by_name['source']._serialized_options = b'\272H\003\310\001\001\362\237\031\006\344\276\235\346\215\256'
+  _globals['_PARAMETER']._loaded_options = None
+  _globals['_PARAMETER']._serialized_options = b'\242\237\031\226\001\n\r303004/000001\022\030\345\214\273\347\226\227\344\277\235\351\231\251\346\224\277\347\255\226\345\217\202\346\225\260\032\024Insurance parameters\"<\350\265\267\344\273\230\347\272\277\343\200\201\346\224\257\344\273\230\346\257\224\344\276\213\343\200\201\345\260\201\351\241\266\347\272\277\347\255\211\345\217\202\346\225\260\345\217\212\345\205\266\344\276\235\346\215\256\343\200\202*\021medical-insurance0\0048\001H\001'
+  _globals['_PARAMETERKIND']._serialized_start=1330
+  _globals['_PARAMETERKIND']._serialized_end=1976
+  _globals['_CAREKIND']._serialized_start=1978
+  _globals['_CAREKIND']._serialized_end=2100
+  _globals['_HOSPITALLEVEL']._serialized_start=2103
+  _globals['_HOSPITALLEVEL']._serialized_end=2237
+  _globals['_CAREPLACE']._serialized_start=2239
+  _globals['_CAREPLACE']._serialized_end=2360
+  _globals['_PARAMETER']._serialized_start=274
+  _globals['_PARAMETER']._serialized_end=1327
 # @@protoc_insertion_point(module_scope)

@@ -22,15 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,eldex/api/registry/v1/household_events.proto\x12\x15\x65ldex.api.registry.v1\"e\n\x10HouseholdChanged\x12\x15\n\rhousehold_key\x18\x01 \x01(\t\x12\x10\n\x08head_key\x18\x02 \x01(\t\x12\x13\n\x0bmember_keys\x18\x03 \x03(\t\x12\x13\n\x0bregion_code\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,eldex/api/registry/v1/household_events.proto\x12\x15\x65ldex.api.registry.v1\x1a\"eldex/api/sharing/v1/sharing.proto\"\xd2\x01\n\x10HouseholdChanged\x12$\n\rhousehold_key\x18\x01 \x01(\tB\r\x82\xa0\x19\t\xe6\x88\xb7\xe6\xa0\x87\xe8\xaf\x86\x12\"\n\x08head_key\x18\x02 \x01(\tB\x10\x82\xa0\x19\x0c\xe6\x88\xb7\xe4\xb8\xbb\xe6\xa0\x87\xe8\xaf\x86\x12%\n\x0bmember_keys\x18\x03 \x03(\tB\x10\x82\xa0\x19\x0c\xe6\x88\x90\xe5\x91\x98\xe6\xa0\x87\xe8\xaf\x86\x12(\n\x0bregion_code\x18\x04 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\xb1\x85\xe4\xbd\x8f\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92:#\xaa\x9f\x19\x1f\x65ldex.api.registry.v1.Householdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.registry.v1.household_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOUSEHOLDCHANGED']._serialized_start=71
-  _globals['_HOUSEHOLDCHANGED']._serialized_end=172
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['household_key']._loaded_options = None
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['household_key']._serialized_options = b'\202\240\031\t\346\210\267\346\240\207\350\257\206'
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['head_key']._loaded_options = None
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['head_key']._serialized_options = b'\202\240\031\014\346\210\267\344\270\273\346\240\207\350\257\206'
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['member_keys']._loaded_options = None
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['member_keys']._serialized_options = b'\202\240\031\014\346\210\220\345\221\230\346\240\207\350\257\206'
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_HOUSEHOLDCHANGED'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\261\205\344\275\217\345\234\260\345\214\272\345\210\222'
+  _globals['_HOUSEHOLDCHANGED']._loaded_options = None
+  _globals['_HOUSEHOLDCHANGED']._serialized_options = b'\252\237\031\037eldex.api.registry.v1.Household'
+  _globals['_HOUSEHOLDCHANGED']._serialized_start=108
+  _globals['_HOUSEHOLDCHANGED']._serialized_end=318
 # @@protoc_insertion_point(module_scope)

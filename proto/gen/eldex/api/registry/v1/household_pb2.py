@@ -23,29 +23,58 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/registry/v1/household.proto\x12\x15\x65ldex.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xea\x01\n\x0fHouseholdMember\x12\x14\n\x0cresident_key\x18\x01 \x01(\t\x12?\n\x10relation_to_head\x18\x02 \x01(\x0e\x32%.eldex.api.registry.v1.FamilyRelation\x12$\n\tjoined_on\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\"\n\x07left_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12\x36\n\x0bleave_cause\x18\x05 \x01(\x0e\x32!.eldex.api.registry.v1.LeaveCause\"\x8f\x02\n\tHousehold\x12\x15\n\rhousehold_key\x18\x01 \x01(\t\x12\x13\n\x0bregion_code\x18\x02 \x01(\t\x12\x10\n\x08head_key\x18\x03 \x01(\t\x12\x37\n\x07members\x18\x04 \x03(\x0b\x32&.eldex.api.registry.v1.HouseholdMember\x12$\n\tformed_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\'\n\x0c\x64issolved_on\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"\x87\x01\n\x17HouseholdMemberRelation\x12\x1f\n\x0cresident_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12K\n\x10relation_to_head\x18\x02 \x01(\x0e\x32%.eldex.api.registry.v1.FamilyRelationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00*\xc2\x02\n\x0e\x46\x61milyRelation\x12\x1f\n\x1b\x46\x41MILY_RELATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41MILY_RELATION_SPOUSE\x10\x01\x12\x19\n\x15\x46\x41MILY_RELATION_CHILD\x10\x02\x12\x1a\n\x16\x46\x41MILY_RELATION_PARENT\x10\x03\x12\x1e\n\x1a\x46\x41MILY_RELATION_GRANDCHILD\x10\x04\x12\x1f\n\x1b\x46\x41MILY_RELATION_GRANDPARENT\x10\x05\x12\x1b\n\x17\x46\x41MILY_RELATION_SIBLING\x10\x06\x12 \n\x1c\x46\x41MILY_RELATION_CHILD_IN_LAW\x10\x07\x12!\n\x1d\x46\x41MILY_RELATION_PARENT_IN_LAW\x10\x08\x12\x19\n\x15\x46\x41MILY_RELATION_OTHER\x10\t*q\n\nLeaveCause\x12\x1b\n\x17LEAVE_CAUSE_UNSPECIFIED\x10\x00\x12\x14\n\x10LEAVE_CAUSE_LEFT\x10\x01\x12\x15\n\x11LEAVE_CAUSE_DEATH\x10\x02\x12\x19\n\x15LEAVE_CAUSE_DISSOLVED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/registry/v1/household.proto\x12\x15\x65ldex.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xc7\x02\n\x0fHouseholdMember\x12&\n\x0cresident_key\x18\x01 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12T\n\x10relation_to_head\x18\x02 \x01(\x0e\x32%.eldex.api.registry.v1.FamilyRelationB\x13\x82\xa0\x19\x0f\xe4\xb8\x8e\xe6\x88\xb7\xe4\xb8\xbb\xe5\x85\xb3\xe7\xb3\xbb\x12\x36\n\tjoined_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\x85\xa5\xe6\x88\xb7\xe6\x97\xa5\xe6\x9c\x9f\x12\x34\n\x07left_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\xa6\xbb\xe6\x88\xb7\xe6\x97\xa5\xe6\x9c\x9f\x12H\n\x0bleave_cause\x18\x05 \x01(\x0e\x32!.eldex.api.registry.v1.LeaveCauseB\x10\x82\xa0\x19\x0c\xe7\xa6\xbb\xe6\x88\xb7\xe5\x8e\x9f\xe5\x9b\xa0\"\x99\x05\n\tHousehold\x12$\n\rhousehold_key\x18\x01 \x01(\tB\r\x82\xa0\x19\t\xe6\x88\xb7\xe6\xa0\x87\xe8\xaf\x86\x12\x1f\n\x0bregion_code\x18\x02 \x01(\tB\n\x82\xa0\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12\"\n\x08head_key\x18\x03 \x01(\tB\x10\x82\xa0\x19\x0c\xe6\x88\xb7\xe4\xb8\xbb\xe6\xa0\x87\xe8\xaf\x86\x12\x43\n\x07members\x18\x04 \x03(\x0b\x32&.eldex.api.registry.v1.HouseholdMemberB\n\x9a\xa0\x19\x06\xe6\x88\x90\xe5\x91\x98\x12\x36\n\tformed_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\xab\x8b\xe6\x88\xb7\xe6\x97\xa5\xe6\x9c\x9f\x12<\n\x0c\x64issolved_on\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x13\x82\xa0\x19\x0f\xe6\x88\xb7\xe6\xb3\xa8\xe9\x94\x80\xe6\x97\xa5\xe6\x9c\x9f\x12@\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\x82\xa0\x19\x0c\xe6\x9b\xb4\xe6\x96\xb0\xe6\x97\xb6\xe9\x97\xb4\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\x89\x02\xa2\x9f\x19\x84\x02\n\r101001/000002\x12\t\xe6\x88\xb7\xe4\xbf\xa1\xe6\x81\xaf\x1a\nHouseholds\"*\xe6\x88\xb7\xe4\xb8\xbb\xe3\x80\x81\xe6\x88\x90\xe5\x91\x98\xe5\x8f\x8a\xe5\x85\xb6\xe4\xb8\x8e\xe6\x88\xb7\xe4\xb8\xbb\xe7\x9a\x84\xe5\x85\xb3\xe7\xb3\xbb\xe3\x80\x82*\x06police0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89\"\x87\x01\n\x17HouseholdMemberRelation\x12\x1f\n\x0cresident_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12K\n\x10relation_to_head\x18\x02 \x01(\x0e\x32%.eldex.api.registry.v1.FamilyRelationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00*\xc2\x02\n\x0e\x46\x61milyRelation\x12\x1f\n\x1b\x46\x41MILY_RELATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41MILY_RELATION_SPOUSE\x10\x01\x12\x19\n\x15\x46\x41MILY_RELATION_CHILD\x10\x02\x12\x1a\n\x16\x46\x41MILY_RELATION_PARENT\x10\x03\x12\x1e\n\x1a\x46\x41MILY_RELATION_GRANDCHILD\x10\x04\x12\x1f\n\x1b\x46\x41MILY_RELATION_GRANDPARENT\x10\x05\x12\x1b\n\x17\x46\x41MILY_RELATION_SIBLING\x10\x06\x12 \n\x1c\x46\x41MILY_RELATION_CHILD_IN_LAW\x10\x07\x12!\n\x1d\x46\x41MILY_RELATION_PARENT_IN_LAW\x10\x08\x12\x19\n\x15\x46\x41MILY_RELATION_OTHER\x10\t*q\n\nLeaveCause\x12\x1b\n\x17LEAVE_CAUSE_UNSPECIFIED\x10\x00\x12\x14\n\x10LEAVE_CAUSE_LEFT\x10\x01\x12\x15\n\x11LEAVE_CAUSE_DEATH\x10\x02\x12\x19\n\x15LEAVE_CAUSE_DISSOLVED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.registry.v1.household_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['relation_to_head']._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['relation_to_head']._serialized_options = b'\202\240\031\017\344\270\216\346\210\267\344\270\273\345\205\263\347\263\273'
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['joined_on']._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['joined_on']._serialized_options = b'\202\240\031\014\345\205\245\346\210\267\346\227\245\346\234\237'
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['left_on']._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['left_on']._serialized_options = b'\202\240\031\014\347\246\273\346\210\267\346\227\245\346\234\237'
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['leave_cause']._loaded_options = None
+  _globals['_HOUSEHOLDMEMBER'].fields_by_name['leave_cause']._serialized_options = b'\202\240\031\014\347\246\273\346\210\267\345\216\237\345\233\240'
+  _globals['_HOUSEHOLD'].fields_by_name['household_key']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['household_key']._serialized_options = b'\202\240\031\t\346\210\267\346\240\207\350\257\206'
+  _globals['_HOUSEHOLD'].fields_by_name['region_code']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['region_code']._serialized_options = b'\202\240\031\006\345\214\272\345\210\222'
+  _globals['_HOUSEHOLD'].fields_by_name['head_key']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['head_key']._serialized_options = b'\202\240\031\014\346\210\267\344\270\273\346\240\207\350\257\206'
+  _globals['_HOUSEHOLD'].fields_by_name['members']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['members']._serialized_options = b'\232\240\031\006\346\210\220\345\221\230'
+  _globals['_HOUSEHOLD'].fields_by_name['formed_on']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['formed_on']._serialized_options = b'\202\240\031\014\347\253\213\346\210\267\346\227\245\346\234\237'
+  _globals['_HOUSEHOLD'].fields_by_name['dissolved_on']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['dissolved_on']._serialized_options = b'\202\240\031\017\346\210\267\346\263\250\351\224\200\346\227\245\346\234\237'
+  _globals['_HOUSEHOLD'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['updated_at']._serialized_options = b'\202\240\031\014\346\233\264\346\226\260\346\227\266\351\227\264'
+  _globals['_HOUSEHOLD'].fields_by_name['etag']._loaded_options = None
+  _globals['_HOUSEHOLD'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_HOUSEHOLD']._loaded_options = None
+  _globals['_HOUSEHOLD']._serialized_options = b'\242\237\031\204\002\n\r101001/000002\022\t\346\210\267\344\277\241\346\201\257\032\nHouseholds\"*\346\210\267\344\270\273\343\200\201\346\210\220\345\221\230\345\217\212\345\205\266\344\270\216\346\210\267\344\270\273\347\232\204\345\205\263\347\263\273\343\200\202*\006police0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
   _globals['_HOUSEHOLDMEMBERRELATION'].fields_by_name['resident_key']._loaded_options = None
   _globals['_HOUSEHOLDMEMBERRELATION'].fields_by_name['resident_key']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_HOUSEHOLDMEMBERRELATION'].fields_by_name['relation_to_head']._loaded_options = None
   _globals['_HOUSEHOLDMEMBERRELATION'].fields_by_name['relation_to_head']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_FAMILYRELATION']._serialized_start=800
-  _globals['_FAMILYRELATION']._serialized_end=1122
-  _globals['_LEAVECAUSE']._serialized_start=1124
-  _globals['_LEAVECAUSE']._serialized_end=1237
-  _globals['_HOUSEHOLDMEMBER']._serialized_start=151
-  _globals['_HOUSEHOLDMEMBER']._serialized_end=385
-  _globals['_HOUSEHOLD']._serialized_start=388
-  _globals['_HOUSEHOLD']._serialized_end=659
-  _globals['_HOUSEHOLDMEMBERRELATION']._serialized_start=662
-  _globals['_HOUSEHOLDMEMBERRELATION']._serialized_end=797
+  _globals['_FAMILYRELATION']._serialized_start=1323
+  _globals['_FAMILYRELATION']._serialized_end=1645
+  _globals['_LEAVECAUSE']._serialized_start=1647
+  _globals['_LEAVECAUSE']._serialized_end=1760
+  _globals['_HOUSEHOLDMEMBER']._serialized_start=187
+  _globals['_HOUSEHOLDMEMBER']._serialized_end=514
+  _globals['_HOUSEHOLD']._serialized_start=517
+  _globals['_HOUSEHOLD']._serialized_end=1182
+  _globals['_HOUSEHOLDMEMBERRELATION']._serialized_start=1185
+  _globals['_HOUSEHOLDMEMBERRELATION']._serialized_end=1320
 # @@protoc_insertion_point(module_scope)

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from eldex.api.registry.v1 import assessment_pb2 as eldex_dot_api_dot_registry_dot_v1_dot_assessment__pb2
 from eldex.api.registry.v1 import eligibility_pb2 as eldex_dot_api_dot_registry_dot_v1_dot_eligibility__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/registry/v1/resident.proto\x12\x15\x65ldex.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a&eldex/api/registry/v1/assessment.proto\x1a\'eldex/api/registry/v1/eligibility.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x88\x01\n\x0ePersonDocument\x12=\n\x04kind\x18\x01 \x01(\x0e\x32#.eldex.api.registry.v1.DocumentKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x06number\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x1e\n\rmasked_number\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\x8d\x05\n\x08Resident\x12\x14\n\x0cresident_key\x18\x01 \x01(\t\x12\x37\n\x08\x64ocument\x18\x02 \x01(\x0b\x32%.eldex.api.registry.v1.PersonDocument\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\'\n\x03sex\x18\x04 \x01(\x0e\x32\x1a.eldex.api.registry.v1.Sex\x12\"\n\x07\x62orn_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\x12\x19\n\x11hukou_region_code\x18\x07 \x01(\t\x12\x38\n\x0cvital_status\x18\x08 \x01(\x0e\x32\".eldex.api.registry.v1.VitalStatus\x12\"\n\x07\x64ied_on\x18\t \x01(\x0b\x32\x11.google.type.Date\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csurvivor_key\x18\x0b \x01(\t\x12\x34\n\nresidences\x18\x0c \x03(\x0b\x32 .eldex.api.registry.v1.Residence\x12\x10\n\x08warnings\x18\r \x03(\t\x12\x44\n\x13\x65ligibility_classes\x18\x0e \x03(\x0e\x32\'.eldex.api.registry.v1.EligibilityClass\x12:\n\rability_level\x18\x0f \x01(\x0e\x32#.eldex.api.registry.v1.AbilityLevel\x12\x16\n\x0e\x61ssessment_key\x18\x10 \x01(\t\x12\x13\n\x0bmerged_keys\x18\x11 \x03(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"j\n\tResidence\x12\x13\n\x0bregion_code\x18\x01 \x01(\t\x12#\n\x08\x62\x65gan_on\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12#\n\x08\x65nded_on\x18\x03 \x01(\x0b\x32\x11.google.type.Date*\xba\x02\n\x0c\x44ocumentKind\x12\x1d\n\x19\x44OCUMENT_KIND_UNSPECIFIED\x10\x00\x12(\n$DOCUMENT_KIND_RESIDENT_IDENTITY_CARD\x10\x01\x12\x31\n-DOCUMENT_KIND_FOREIGN_PERMANENT_RESIDENT_CARD\x10\x02\x12\x39\n5DOCUMENT_KIND_HONG_KONG_MACAO_TAIWAN_RESIDENCE_PERMIT\x10\x03\x12/\n+DOCUMENT_KIND_HONG_KONG_MACAO_TRAVEL_PERMIT\x10\x04\x12&\n\"DOCUMENT_KIND_TAIWAN_TRAVEL_PERMIT\x10\x05\x12\x1a\n\x16\x44OCUMENT_KIND_PASSPORT\x10\x06*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0c\n\x08SEX_MALE\x10\x01\x12\x0e\n\nSEX_FEMALE\x10\x02*w\n\x0bVitalStatus\x12\x1c\n\x18VITAL_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12VITAL_STATUS_ALIVE\x10\x01\x12\x19\n\x15VITAL_STATUS_DECEASED\x10\x02\x12\x17\n\x13VITAL_STATUS_MERGED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/registry/v1/resident.proto\x12\x15\x65ldex.api.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a&eldex/api/registry/v1/assessment.proto\x1a\'eldex/api/registry/v1/eligibility.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xc4\x01\n\x0ePersonDocument\x12M\n\x04kind\x18\x01 \x01(\x0e\x32#.eldex.api.registry.v1.DocumentKindB\x1a\xbaH\x07\x82\x01\x04\x10\x01 \x00\x82\xa0\x19\x0c\xe8\xaf\x81\xe4\xbb\xb6\xe7\xb1\xbb\xe5\x88\xab\x12\'\n\x06number\x18\x02 \x01(\tB\x17\xbaH\x04r\x02\x18 \x8a\xa0\x19\x0c\xe8\xaf\x81\xe4\xbb\xb6\xe5\x8f\xb7\xe7\xa0\x81\x12:\n\rmasked_number\x18\x03 \x01(\tB#\xbaH\x04r\x02\x18 \x82\xa0\x19\x18\xe8\xaf\x81\xe4\xbb\xb6\xe5\x8f\xb7\xe7\xa0\x81\xef\xbc\x88\xe6\x8e\xa9\xe7\xa0\x81\xef\xbc\x89\"\xc2\n\n\x08Resident\x12&\n\x0cresident_key\x18\x01 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12I\n\x08\x64ocument\x18\x02 \x01(\x0b\x32%.eldex.api.registry.v1.PersonDocumentB\x10\x9a\xa0\x19\x0c\xe8\xba\xab\xe4\xbb\xbd\xe8\xaf\x81\xe4\xbb\xb6\x12\x18\n\x04name\x18\x03 \x01(\tB\n\x82\xa0\x19\x06\xe5\xa7\x93\xe5\x90\x8d\x12\x33\n\x03sex\x18\x04 \x01(\x0e\x32\x1a.eldex.api.registry.v1.SexB\n\x82\xa0\x19\x06\xe6\x80\xa7\xe5\x88\xab\x12\x34\n\x07\x62orn_on\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\x87\xba\xe7\x94\x9f\xe6\x97\xa5\xe6\x9c\x9f\x12(\n\x0bregion_code\x18\x06 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\xb1\x85\xe4\xbd\x8f\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12.\n\x11hukou_region_code\x18\x07 \x01(\tB\x13\x82\xa0\x19\x0f\xe6\x88\xb7\xe7\xb1\x8d\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12J\n\x0cvital_status\x18\x08 \x01(\x0e\x32\".eldex.api.registry.v1.VitalStatusB\x10\x82\xa0\x19\x0c\xe7\x94\x9f\xe5\xad\x98\xe7\x8a\xb6\xe6\x80\x81\x12\x34\n\x07\x64ied_on\x18\t \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe6\xad\xbb\xe4\xba\xa1\xe6\x97\xa5\xe6\x9c\x9f\x12@\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\x82\xa0\x19\x0c\xe6\x9b\xb4\xe6\x96\xb0\xe6\x97\xb6\xe9\x97\xb4\x12\x32\n\x0csurvivor_key\x18\x0b \x01(\tB\x1c\x82\xa0\x19\x18\xe5\xb9\xb6\xe5\x85\xa5\xe7\x9b\xae\xe6\xa0\x87\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12\x46\n\nresidences\x18\x0c \x03(\x0b\x32 .eldex.api.registry.v1.ResidenceB\x10\x9a\xa0\x19\x0c\xe5\xb1\x85\xe4\xbd\x8f\xe7\xbb\x8f\xe5\x8e\x86\x12\"\n\x08warnings\x18\r \x03(\tB\x10\xfa\x9f\x19\x0c\xe5\xbe\x85\xe6\xa0\xb8\xe6\x8f\x90\xe7\xa4\xba\x12V\n\x13\x65ligibility_classes\x18\x0e \x03(\x0e\x32\'.eldex.api.registry.v1.EligibilityClassB\x10\x8a\xa0\x19\x0c\xe5\xaf\xb9\xe8\xb1\xa1\xe7\xb1\xbb\xe5\x88\xab\x12L\n\rability_level\x18\x0f \x01(\x0e\x32#.eldex.api.registry.v1.AbilityLevelB\x10\x8a\xa0\x19\x0c\xe8\x83\xbd\xe5\x8a\x9b\xe7\xad\x89\xe7\xba\xa7\x12.\n\x0e\x61ssessment_key\x18\x10 \x01(\tB\x16\x8a\xa0\x19\x12\xe8\xaf\x84\xe4\xbc\xb0\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bmerged_keys\x18\x11 \x03(\tB\x16\x82\xa0\x19\x12\xe5\xb9\xb6\xe5\x85\xa5\xe8\xae\xb0\xe5\xbd\x95\xe6\xa0\x87\xe8\xaf\x86\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xe2\x02\xa2\x9f\x19\xdd\x02\n\r101001/000001\x12\x12\xe5\xb1\x85\xe6\xb0\x91\xe5\x9f\xba\xe6\x9c\xac\xe4\xbf\xa1\xe6\x81\xaf\x1a\tResidents\"N\xe8\xbe\x96\xe5\x8c\xba\xe5\xb1\x85\xe6\xb0\x91\xe7\x9a\x84\xe8\xba\xab\xe4\xbb\xbd\xe3\x80\x81\xe5\xb1\x85\xe4\xbd\x8f\xe5\x9c\xb0\xe3\x80\x81\xe7\x94\x9f\xe5\xad\x98\xe7\x8a\xb6\xe6\x80\x81\xe5\x8f\x8a\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\x8d\xe5\x8a\xa1\xe5\xaf\xb9\xe8\xb1\xa1\xe7\xb1\xbb\xe5\x88\xab\xe3\x80\x82*\x06police0\x01\x38\x01\x42\xd0\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe5\x85\xb7\xe6\x9c\x89\xe7\x89\xb9\xe5\xae\x9a\xe7\x9b\xae\xe7\x9a\x84\xe5\x92\x8c\xe5\x85\x85\xe5\x88\x86\xe5\xbf\x85\xe8\xa6\x81\xe6\x80\xa7\xef\xbc\x9b\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xe5\xbf\x85\xe8\xa6\x81\xe6\x80\xa7\xe5\x8f\x8a\xe5\xbd\xb1\xe5\x93\x8d\xef\xbc\x8c\xe9\x9d\x9e\xe5\xb1\xa5\xe8\x81\x8c\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xe7\x9a\x84\xe9\xa1\xbb\xe5\x8f\x96\xe5\xbe\x97\xe5\x8d\x95\xe7\x8b\xac\xe5\x90\x8c\xe6\x84\x8f\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xba\x8c\xe5\x8d\x81\xe5\x85\xab\xe6\x9d\xa1\xe8\x87\xb3\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe6\x9d\xa1\xef\xbc\x89\"\xa3\x01\n\tResidence\x12(\n\x0bregion_code\x18\x01 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\xb1\x85\xe4\xbd\x8f\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12\x35\n\x08\x62\x65gan_on\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x35\n\x08\x65nded_on\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe7\xbb\x88\xe6\xad\xa2\xe6\x97\xa5\xe6\x9c\x9f*\xba\x02\n\x0c\x44ocumentKind\x12\x1d\n\x19\x44OCUMENT_KIND_UNSPECIFIED\x10\x00\x12(\n$DOCUMENT_KIND_RESIDENT_IDENTITY_CARD\x10\x01\x12\x31\n-DOCUMENT_KIND_FOREIGN_PERMANENT_RESIDENT_CARD\x10\x02\x12\x39\n5DOCUMENT_KIND_HONG_KONG_MACAO_TAIWAN_RESIDENCE_PERMIT\x10\x03\x12/\n+DOCUMENT_KIND_HONG_KONG_MACAO_TRAVEL_PERMIT\x10\x04\x12&\n\"DOCUMENT_KIND_TAIWAN_TRAVEL_PERMIT\x10\x05\x12\x1a\n\x16\x44OCUMENT_KIND_PASSPORT\x10\x06*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0c\n\x08SEX_MALE\x10\x01\x12\x0e\n\nSEX_FEMALE\x10\x02*w\n\x0bVitalStatus\x12\x1c\n\x18VITAL_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12VITAL_STATUS_ALIVE\x10\x01\x12\x19\n\x15VITAL_STATUS_DECEASED\x10\x02\x12\x17\n\x13VITAL_STATUS_MERGED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,21 +38,65 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.registry.v1.resid
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERSONDOCUMENT'].fields_by_name['kind']._loaded_options = None
-  _globals['_PERSONDOCUMENT'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PERSONDOCUMENT'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000\202\240\031\014\350\257\201\344\273\266\347\261\273\345\210\253'
   _globals['_PERSONDOCUMENT'].fields_by_name['number']._loaded_options = None
-  _globals['_PERSONDOCUMENT'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_PERSONDOCUMENT'].fields_by_name['number']._serialized_options = b'\272H\004r\002\030 \212\240\031\014\350\257\201\344\273\266\345\217\267\347\240\201'
   _globals['_PERSONDOCUMENT'].fields_by_name['masked_number']._loaded_options = None
-  _globals['_PERSONDOCUMENT'].fields_by_name['masked_number']._serialized_options = b'\272H\004r\002\030 '
-  _globals['_DOCUMENTKIND']._serialized_start=1134
-  _globals['_DOCUMENTKIND']._serialized_end=1448
-  _globals['_SEX']._serialized_start=1450
-  _globals['_SEX']._serialized_end=1506
-  _globals['_VITALSTATUS']._serialized_start=1508
-  _globals['_VITALSTATUS']._serialized_end=1627
-  _globals['_PERSONDOCUMENT']._serialized_start=231
-  _globals['_PERSONDOCUMENT']._serialized_end=367
-  _globals['_RESIDENT']._serialized_start=370
-  _globals['_RESIDENT']._serialized_end=1023
-  _globals['_RESIDENCE']._serialized_start=1025
-  _globals['_RESIDENCE']._serialized_end=1131
+  _globals['_PERSONDOCUMENT'].fields_by_name['masked_number']._serialized_options = b'\272H\004r\002\030 \202\240\031\030\350\257\201\344\273\266\345\217\267\347\240\201\357\274\210\346\216\251\347\240\201\357\274\211'
+  _globals['_RESIDENT'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_RESIDENT'].fields_by_name['document']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['document']._serialized_options = b'\232\240\031\014\350\272\253\344\273\275\350\257\201\344\273\266'
+  _globals['_RESIDENT'].fields_by_name['name']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['name']._serialized_options = b'\202\240\031\006\345\247\223\345\220\215'
+  _globals['_RESIDENT'].fields_by_name['sex']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['sex']._serialized_options = b'\202\240\031\006\346\200\247\345\210\253'
+  _globals['_RESIDENT'].fields_by_name['born_on']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['born_on']._serialized_options = b'\202\240\031\014\345\207\272\347\224\237\346\227\245\346\234\237'
+  _globals['_RESIDENT'].fields_by_name['region_code']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\261\205\344\275\217\345\234\260\345\214\272\345\210\222'
+  _globals['_RESIDENT'].fields_by_name['hukou_region_code']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['hukou_region_code']._serialized_options = b'\202\240\031\017\346\210\267\347\261\215\345\234\260\345\214\272\345\210\222'
+  _globals['_RESIDENT'].fields_by_name['vital_status']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['vital_status']._serialized_options = b'\202\240\031\014\347\224\237\345\255\230\347\212\266\346\200\201'
+  _globals['_RESIDENT'].fields_by_name['died_on']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['died_on']._serialized_options = b'\202\240\031\014\346\255\273\344\272\241\346\227\245\346\234\237'
+  _globals['_RESIDENT'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['updated_at']._serialized_options = b'\202\240\031\014\346\233\264\346\226\260\346\227\266\351\227\264'
+  _globals['_RESIDENT'].fields_by_name['survivor_key']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['survivor_key']._serialized_options = b'\202\240\031\030\345\271\266\345\205\245\347\233\256\346\240\207\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_RESIDENT'].fields_by_name['residences']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['residences']._serialized_options = b'\232\240\031\014\345\261\205\344\275\217\347\273\217\345\216\206'
+  _globals['_RESIDENT'].fields_by_name['warnings']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['warnings']._serialized_options = b'\372\237\031\014\345\276\205\346\240\270\346\217\220\347\244\272'
+  _globals['_RESIDENT'].fields_by_name['eligibility_classes']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['eligibility_classes']._serialized_options = b'\212\240\031\014\345\257\271\350\261\241\347\261\273\345\210\253'
+  _globals['_RESIDENT'].fields_by_name['ability_level']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['ability_level']._serialized_options = b'\212\240\031\014\350\203\275\345\212\233\347\255\211\347\272\247'
+  _globals['_RESIDENT'].fields_by_name['assessment_key']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['assessment_key']._serialized_options = b'\212\240\031\022\350\257\204\344\274\260\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_RESIDENT'].fields_by_name['merged_keys']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['merged_keys']._serialized_options = b'\202\240\031\022\345\271\266\345\205\245\350\256\260\345\275\225\346\240\207\350\257\206'
+  _globals['_RESIDENT'].fields_by_name['etag']._loaded_options = None
+  _globals['_RESIDENT'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_RESIDENT']._loaded_options = None
+  _globals['_RESIDENT']._serialized_options = b'\242\237\031\335\002\n\r101001/000001\022\022\345\261\205\346\260\221\345\237\272\346\234\254\344\277\241\346\201\257\032\tResidents\"N\350\276\226\345\214\272\345\261\205\346\260\221\347\232\204\350\272\253\344\273\275\343\200\201\345\261\205\344\275\217\345\234\260\343\200\201\347\224\237\345\255\230\347\212\266\346\200\201\345\217\212\345\205\273\350\200\201\346\234\215\345\212\241\345\257\271\350\261\241\347\261\273\345\210\253\343\200\202*\006police0\0018\001B\320\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\345\205\267\346\234\211\347\211\271\345\256\232\347\233\256\347\232\204\345\222\214\345\205\205\345\210\206\345\277\205\350\246\201\346\200\247\357\274\233\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\345\277\205\350\246\201\346\200\247\345\217\212\345\275\261\345\223\215\357\274\214\351\235\236\345\261\245\350\201\214\346\211\200\345\277\205\351\234\200\347\232\204\351\241\273\345\217\226\345\276\227\345\215\225\347\213\254\345\220\214\346\204\217\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\272\214\345\215\201\345\205\253\346\235\241\350\207\263\347\254\254\344\270\211\345\215\201\346\235\241\357\274\211'
+  _globals['_RESIDENCE'].fields_by_name['region_code']._loaded_options = None
+  _globals['_RESIDENCE'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\261\205\344\275\217\345\234\260\345\214\272\345\210\222'
+  _globals['_RESIDENCE'].fields_by_name['began_on']._loaded_options = None
+  _globals['_RESIDENCE'].fields_by_name['began_on']._serialized_options = b'\202\240\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_RESIDENCE'].fields_by_name['ended_on']._loaded_options = None
+  _globals['_RESIDENCE'].fields_by_name['ended_on']._serialized_options = b'\202\240\031\014\347\273\210\346\255\242\346\227\245\346\234\237'
+  _globals['_DOCUMENTKIND']._serialized_start=1981
+  _globals['_DOCUMENTKIND']._serialized_end=2295
+  _globals['_SEX']._serialized_start=2297
+  _globals['_SEX']._serialized_end=2353
+  _globals['_VITALSTATUS']._serialized_start=2355
+  _globals['_VITALSTATUS']._serialized_end=2474
+  _globals['_PERSONDOCUMENT']._serialized_start=267
+  _globals['_PERSONDOCUMENT']._serialized_end=463
+  _globals['_RESIDENT']._serialized_start=466
+  _globals['_RESIDENT']._serialized_end=1812
+  _globals['_RESIDENCE']._serialized_start=1815
+  _globals['_RESIDENCE']._serialized_end=1978
 # @@protoc_insertion_point(module_scope)

@@ -23,26 +23,87 @@ _sym_db = _symbol_database.Default()
 
 
 from eldex.api.common.v1 import common_pb2 as eldex_dot_api_dot_common_dot_v1_dot_common__pb2
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(eldex/api/subsidies/v1/entitlement.proto\x12\x16\x65ldex.api.subsidies.v1\x1a eldex/api/common/v1/common.proto\x1a\x16google/type/date.proto\"\xee\x01\n\x07Stretch\x12#\n\x08\x62\x65gan_on\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x39\n\x06status\x18\x02 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatus\x12\x1a\n\x12monthly_amount_fen\x18\x03 \x01(\x03\x12/\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCause\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\x12\x12\n\nparameters\x18\x06 \x01(\t\x12\r\n\x05grade\x18\x07 \x01(\t\"l\n\x0cSettledMonth\x12 \n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x0f\n\x07\x64ue_fen\x18\x02 \x01(\x03\x12\x13\n\x0bsettled_fen\x18\x03 \x01(\x03\x12\x14\n\x0c\x63redited_fen\x18\x04 \x01(\x03\"\xf2\x02\n\x0b\x45ntitlement\x12\x17\n\x0f\x65ntitlement_key\x18\x01 \x01(\t\x12\x14\n\x0cresident_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12\x13\n\x0bregion_code\x18\x04 \x01(\t\x12\x19\n\x11hukou_region_code\x18\x05 \x01(\t\x12\x39\n\x06status\x18\x06 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatus\x12\x32\n\tstretches\x18\x07 \x03(\x0b\x32\x1f.eldex.api.subsidies.v1.Stretch\x12\x34\n\x06months\x18\x08 \x03(\x0b\x32$.eldex.api.subsidies.v1.SettledMonth\x12\x1a\n\x12one_off_amount_fen\x18\t \x01(\x03\x12\x0f\n\x07variant\x18\n \x01(\t\x12\x0f\n\x07reasons\x18\x0b \x03(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"w\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0b\n\x03met\x18\x02 \x01(\x08\x12\n\n\x02zh\x18\x03 \x01(\t\x12\n\n\x02\x65n\x18\x04 \x01(\t\x12+\n\x06source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.Source\x12\r\n\x05grade\x18\x06 \x01(\t*\xaf\x02\n\x08\x45ndCause\x12\x19\n\x15\x45ND_CAUSE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45ND_CAUSE_DEATH\x10\x01\x12\x13\n\x0f\x45ND_CAUSE_MOVED\x10\x02\x12 \n\x1c\x45ND_CAUSE_NO_LONGER_ELIGIBLE\x10\x03\x12\x1c\n\x18\x45ND_CAUSE_LONG_TERM_CARE\x10\x04\x12\x15\n\x11\x45ND_CAUSE_REQUEST\x10\x05\x12\x14\n\x10\x45ND_CAUSE_MERGED\x10\x06\x12\x14\n\x10\x45ND_CAUSE_LISTED\x10\x07\x12\x14\n\x10\x45ND_CAUSE_CLOSED\x10\x08\x12 \n\x1c\x45ND_CAUSE_PARAMETERS_CHANGED\x10\t\x12#\n\x1f\x45ND_CAUSE_CIRCUMSTANCES_CHANGED\x10\n*\x94\x01\n\x11\x45ntitlementStatus\x12\"\n\x1e\x45NTITLEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NTITLEMENT_STATUS_ACTIVE\x10\x01\x12\x1e\n\x1a\x45NTITLEMENT_STATUS_STOPPED\x10\x02\x12\x1c\n\x18\x45NTITLEMENT_STATUS_ENDED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(eldex/api/subsidies/v1/entitlement.proto\x12\x16\x65ldex.api.subsidies.v1\x1a eldex/api/common/v1/common.proto\x1a\"eldex/api/sharing/v1/sharing.proto\x1a\x16google/type/date.proto\"\xe9\x02\n\x07Stretch\x12\x35\n\x08\x62\x65gan_on\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x45\n\x06status\x18\x02 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatusB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x32\n\x12monthly_amount_fen\x18\x03 \x01(\x03\x42\x16\x82\xa0\x19\x12\xe6\x9c\x88\xe6\xa0\x87\xe5\x87\x86\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12;\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCauseB\n\x82\xa0\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12(\n\x0bregion_code\x18\x05 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\xb1\x85\xe4\xbd\x8f\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12$\n\nparameters\x18\x06 \x01(\tB\x10\xf2\x9f\x19\x0c\xe9\x80\x82\xe7\x94\xa8\xe5\x8f\x82\xe6\x95\xb0\x12\x1f\n\x05grade\x18\x07 \x01(\tB\x10\x82\xa0\x19\x0c\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa1\xa3\xe6\xac\xa1\"\xd5\x01\n\x0cSettledMonth\x12,\n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\n\x82\xa0\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12*\n\x07\x64ue_fen\x18\x02 \x01(\x03\x42\x19\x82\xa0\x19\x15\xe5\xba\x94\xe5\x8f\x91\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12.\n\x0bsettled_fen\x18\x03 \x01(\x03\x42\x19\x82\xa0\x19\x15\xe5\xb7\xb2\xe5\x8f\x91\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12;\n\x0c\x63redited_fen\x18\x04 \x01(\x03\x42%\x82\xa0\x19!\xe5\xb9\xb6\xe5\x85\xa5\xe8\xae\xb0\xe5\xbd\x95\xe5\xb7\xb2\xe5\x8f\x91\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\"\xad\x07\n\x0b\x45ntitlement\x12/\n\x0f\x65ntitlement_key\x18\x01 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe8\xb5\x84\xe6\xa0\xbc\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0cresident_key\x18\x02 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12(\n\x0bregion_code\x18\x04 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\x8f\x91\xe6\x94\xbe\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12.\n\x11hukou_region_code\x18\x05 \x01(\tB\x13\x82\xa0\x19\x0f\xe6\x88\xb7\xe7\xb1\x8d\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12\x45\n\x06status\x18\x06 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatusB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x44\n\tstretches\x18\x07 \x03(\x0b\x32\x1f.eldex.api.subsidies.v1.StretchB\x10\x9a\xa0\x19\x0c\xe8\xb5\x84\xe6\xa0\xbc\xe6\x9c\x9f\xe9\x97\xb4\x12\x46\n\x06months\x18\x08 \x03(\x0b\x32$.eldex.api.subsidies.v1.SettledMonthB\x10\x9a\xa0\x19\x0c\xe6\x9c\x88\xe5\xba\xa6\xe6\x98\x8e\xe7\xbb\x86\x12\x38\n\x12one_off_amount_fen\x18\t \x01(\x03\x42\x1c\x82\xa0\x19\x18\xe4\xb8\x80\xe6\xac\xa1\xe6\x80\xa7\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x1b\n\x07variant\x18\n \x01(\tB\n\x82\xa0\x19\x06\xe6\xa1\xa3\xe5\x88\xab\x12\x1b\n\x07reasons\x18\x0b \x03(\tB\n\x8a\xa0\x19\x06\xe7\x90\x86\xe7\x94\xb1\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xda\x02\xa2\x9f\x19\xd5\x02\n\r305002/000001\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe8\xa1\xa5\xe8\xb4\xb4\xe8\xb5\x84\xe6\xa0\xbc\xe4\xbf\xa1\xe6\x81\xaf\x1a\x0c\x45ntitlements\"6\xe4\xb8\xaa\xe4\xba\xba\xe4\xba\xab\xe5\x8f\x97\xe8\xa1\xa5\xe8\xb4\xb4\xe7\x9a\x84\xe8\xb5\x84\xe6\xa0\xbc\xe3\x80\x81\xe6\x9c\x9f\xe9\x97\xb4\xe4\xb8\x8e\xe6\x9c\x88\xe5\xba\xa6\xe6\x98\x8e\xe7\xbb\x86\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01\x42\xd0\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe5\x85\xb7\xe6\x9c\x89\xe7\x89\xb9\xe5\xae\x9a\xe7\x9b\xae\xe7\x9a\x84\xe5\x92\x8c\xe5\x85\x85\xe5\x88\x86\xe5\xbf\x85\xe8\xa6\x81\xe6\x80\xa7\xef\xbc\x9b\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xe5\xbf\x85\xe8\xa6\x81\xe6\x80\xa7\xe5\x8f\x8a\xe5\xbd\xb1\xe5\x93\x8d\xef\xbc\x8c\xe9\x9d\x9e\xe5\xb1\xa5\xe8\x81\x8c\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xe7\x9a\x84\xe9\xa1\xbb\xe5\x8f\x96\xe5\xbe\x97\xe5\x8d\x95\xe7\x8b\xac\xe5\x90\x8c\xe6\x84\x8f\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xba\x8c\xe5\x8d\x81\xe5\x85\xab\xe6\x9d\xa1\xe8\x87\xb3\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe6\x9d\xa1\xef\xbc\x89\"\xc5\x01\n\x06Reason\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xfa\x9f\x19\x06\xe4\xbb\xa3\xe7\xa0\x81\x12\x1d\n\x03met\x18\x02 \x01(\x08\x42\x10\xfa\x9f\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe6\xbb\xa1\xe8\xb6\xb3\x12\x16\n\x02zh\x18\x03 \x01(\tB\n\xfa\x9f\x19\x06\xe4\xb8\xad\xe6\x96\x87\x12\x16\n\x02\x65n\x18\x04 \x01(\tB\n\xfa\x9f\x19\x06\xe8\x8b\xb1\xe6\x96\x87\x12\x37\n\x06source\x18\x05 \x01(\x0b\x32\x1b.eldex.api.common.v1.SourceB\n\x9a\xa0\x19\x06\xe4\xbe\x9d\xe6\x8d\xae\x12\x19\n\x05grade\x18\x06 \x01(\tB\n\xfa\x9f\x19\x06\xe7\xad\x89\xe7\xba\xa7*\xaf\x02\n\x08\x45ndCause\x12\x19\n\x15\x45ND_CAUSE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45ND_CAUSE_DEATH\x10\x01\x12\x13\n\x0f\x45ND_CAUSE_MOVED\x10\x02\x12 \n\x1c\x45ND_CAUSE_NO_LONGER_ELIGIBLE\x10\x03\x12\x1c\n\x18\x45ND_CAUSE_LONG_TERM_CARE\x10\x04\x12\x15\n\x11\x45ND_CAUSE_REQUEST\x10\x05\x12\x14\n\x10\x45ND_CAUSE_MERGED\x10\x06\x12\x14\n\x10\x45ND_CAUSE_LISTED\x10\x07\x12\x14\n\x10\x45ND_CAUSE_CLOSED\x10\x08\x12 \n\x1c\x45ND_CAUSE_PARAMETERS_CHANGED\x10\t\x12#\n\x1f\x45ND_CAUSE_CIRCUMSTANCES_CHANGED\x10\n*\x94\x01\n\x11\x45ntitlementStatus\x12\"\n\x1e\x45NTITLEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NTITLEMENT_STATUS_ACTIVE\x10\x01\x12\x1e\n\x1a\x45NTITLEMENT_STATUS_STOPPED\x10\x02\x12\x1c\n\x18\x45NTITLEMENT_STATUS_ENDED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.subsidies.v1.entitlement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENDCAUSE']._serialized_start=972
-  _globals['_ENDCAUSE']._serialized_end=1275
-  _globals['_ENTITLEMENTSTATUS']._serialized_start=1278
-  _globals['_ENTITLEMENTSTATUS']._serialized_end=1426
-  _globals['_STRETCH']._serialized_start=127
-  _globals['_STRETCH']._serialized_end=365
-  _globals['_SETTLEDMONTH']._serialized_start=367
-  _globals['_SETTLEDMONTH']._serialized_end=475
-  _globals['_ENTITLEMENT']._serialized_start=478
-  _globals['_ENTITLEMENT']._serialized_end=848
-  _globals['_REASON']._serialized_start=850
-  _globals['_REASON']._serialized_end=969
+  _globals['_STRETCH'].fields_by_name['began_on']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['began_on']._serialized_options = b'\202\240\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_STRETCH'].fields_by_name['status']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['status']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_STRETCH'].fields_by_name['monthly_amount_fen']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['monthly_amount_fen']._serialized_options = b'\202\240\031\022\346\234\210\346\240\207\345\207\206\357\274\210\345\210\206\357\274\211'
+  _globals['_STRETCH'].fields_by_name['cause']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['cause']._serialized_options = b'\202\240\031\006\345\216\237\345\233\240'
+  _globals['_STRETCH'].fields_by_name['region_code']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\261\205\344\275\217\345\234\260\345\214\272\345\210\222'
+  _globals['_STRETCH'].fields_by_name['parameters']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['parameters']._serialized_options = b'\362\237\031\014\351\200\202\347\224\250\345\217\202\346\225\260'
+  _globals['_STRETCH'].fields_by_name['grade']._loaded_options = None
+  _globals['_STRETCH'].fields_by_name['grade']._serialized_options = b'\202\240\031\014\350\241\245\350\264\264\346\241\243\346\254\241'
+  _globals['_SETTLEDMONTH'].fields_by_name['month']._loaded_options = None
+  _globals['_SETTLEDMONTH'].fields_by_name['month']._serialized_options = b'\202\240\031\006\346\234\210\344\273\275'
+  _globals['_SETTLEDMONTH'].fields_by_name['due_fen']._loaded_options = None
+  _globals['_SETTLEDMONTH'].fields_by_name['due_fen']._serialized_options = b'\202\240\031\025\345\272\224\345\217\221\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_SETTLEDMONTH'].fields_by_name['settled_fen']._loaded_options = None
+  _globals['_SETTLEDMONTH'].fields_by_name['settled_fen']._serialized_options = b'\202\240\031\025\345\267\262\345\217\221\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_SETTLEDMONTH'].fields_by_name['credited_fen']._loaded_options = None
+  _globals['_SETTLEDMONTH'].fields_by_name['credited_fen']._serialized_options = b'\202\240\031!\345\271\266\345\205\245\350\256\260\345\275\225\345\267\262\345\217\221\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_ENTITLEMENT'].fields_by_name['entitlement_key']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['entitlement_key']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\350\265\204\346\240\274\346\240\207\350\257\206'
+  _globals['_ENTITLEMENT'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_ENTITLEMENT'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['scheme_code']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_ENTITLEMENT'].fields_by_name['region_code']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\217\221\346\224\276\345\234\260\345\214\272\345\210\222'
+  _globals['_ENTITLEMENT'].fields_by_name['hukou_region_code']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['hukou_region_code']._serialized_options = b'\202\240\031\017\346\210\267\347\261\215\345\234\260\345\214\272\345\210\222'
+  _globals['_ENTITLEMENT'].fields_by_name['status']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['status']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_ENTITLEMENT'].fields_by_name['stretches']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['stretches']._serialized_options = b'\232\240\031\014\350\265\204\346\240\274\346\234\237\351\227\264'
+  _globals['_ENTITLEMENT'].fields_by_name['months']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['months']._serialized_options = b'\232\240\031\014\346\234\210\345\272\246\346\230\216\347\273\206'
+  _globals['_ENTITLEMENT'].fields_by_name['one_off_amount_fen']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['one_off_amount_fen']._serialized_options = b'\202\240\031\030\344\270\200\346\254\241\346\200\247\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_ENTITLEMENT'].fields_by_name['variant']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['variant']._serialized_options = b'\202\240\031\006\346\241\243\345\210\253'
+  _globals['_ENTITLEMENT'].fields_by_name['reasons']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['reasons']._serialized_options = b'\212\240\031\006\347\220\206\347\224\261'
+  _globals['_ENTITLEMENT'].fields_by_name['etag']._loaded_options = None
+  _globals['_ENTITLEMENT'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_ENTITLEMENT']._loaded_options = None
+  _globals['_ENTITLEMENT']._serialized_options = b'\242\237\031\325\002\n\r305002/000001\022\030\345\205\273\350\200\201\350\241\245\350\264\264\350\265\204\346\240\274\344\277\241\346\201\257\032\014Entitlements\"6\344\270\252\344\272\272\344\272\253\345\217\227\350\241\245\350\264\264\347\232\204\350\265\204\346\240\274\343\200\201\346\234\237\351\227\264\344\270\216\346\234\210\345\272\246\346\230\216\347\273\206\343\200\202*\rcivil-affairs0\0018\001B\320\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\345\205\267\346\234\211\347\211\271\345\256\232\347\233\256\347\232\204\345\222\214\345\205\205\345\210\206\345\277\205\350\246\201\346\200\247\357\274\233\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\345\277\205\350\246\201\346\200\247\345\217\212\345\275\261\345\223\215\357\274\214\351\235\236\345\261\245\350\201\214\346\211\200\345\277\205\351\234\200\347\232\204\351\241\273\345\217\226\345\276\227\345\215\225\347\213\254\345\220\214\346\204\217\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\272\214\345\215\201\345\205\253\346\235\241\350\207\263\347\254\254\344\270\211\345\215\201\346\235\241\357\274\211'
+  _globals['_REASON'].fields_by_name['code']._loaded_options = None
+  _globals['_REASON'].fields_by_name['code']._serialized_options = b'\372\237\031\006\344\273\243\347\240\201'
+  _globals['_REASON'].fields_by_name['met']._loaded_options = None
+  _globals['_REASON'].fields_by_name['met']._serialized_options = b'\372\237\031\014\346\230\257\345\220\246\346\273\241\350\266\263'
+  _globals['_REASON'].fields_by_name['zh']._loaded_options = None
+  _globals['_REASON'].fields_by_name['zh']._serialized_options = b'\372\237\031\006\344\270\255\346\226\207'
+  _globals['_REASON'].fields_by_name['en']._loaded_options = None
+  _globals['_REASON'].fields_by_name['en']._serialized_options = b'\372\237\031\006\350\213\261\346\226\207'
+  _globals['_REASON'].fields_by_name['source']._loaded_options = None
+  _globals['_REASON'].fields_by_name['source']._serialized_options = b'\232\240\031\006\344\276\235\346\215\256'
+  _globals['_REASON'].fields_by_name['grade']._loaded_options = None
+  _globals['_REASON'].fields_by_name['grade']._serialized_options = b'\372\237\031\006\347\255\211\347\272\247'
+  _globals['_ENDCAUSE']._serialized_start=1887
+  _globals['_ENDCAUSE']._serialized_end=2190
+  _globals['_ENTITLEMENTSTATUS']._serialized_start=2193
+  _globals['_ENTITLEMENTSTATUS']._serialized_end=2341
+  _globals['_STRETCH']._serialized_start=163
+  _globals['_STRETCH']._serialized_end=524
+  _globals['_SETTLEDMONTH']._serialized_start=527
+  _globals['_SETTLEDMONTH']._serialized_end=740
+  _globals['_ENTITLEMENT']._serialized_start=743
+  _globals['_ENTITLEMENT']._serialized_end=1684
+  _globals['_REASON']._serialized_start=1687
+  _globals['_REASON']._serialized_end=1884
 # @@protoc_insertion_point(module_scope)

@@ -22,19 +22,52 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from eldex.api.subsidies.v1 import entitlement_pb2 as eldex_dot_api_dot_subsidies_dot_v1_dot_entitlement__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.eldex/api/subsidies/v1/institution_grant.proto\x12\x16\x65ldex.api.subsidies.v1\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x16google/type/date.proto\"Z\n\x0fSettledBedMonth\x12 \n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bsettled_fen\x18\x02 \x01(\x03\x12\x10\n\x08\x62\x65\x64_days\x18\x03 \x01(\x03\"\x87\x03\n\x10InstitutionGrant\x12\x11\n\tgrant_key\x18\x01 \x01(\t\x12\x17\n\x0finstitution_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12\x13\n\x0bregion_code\x18\x04 \x01(\t\x12\x39\n\x06status\x18\x05 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatus\x12\x32\n\tstretches\x18\x06 \x03(\x0b\x32\x1f.eldex.api.subsidies.v1.Stretch\x12\x37\n\x06months\x18\x07 \x03(\x0b\x32\'.eldex.api.subsidies.v1.SettledBedMonth\x12\x1a\n\x12one_off_amount_fen\x18\x08 \x01(\x03\x12(\n\rone_off_month\x18\t \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08\x65vidence\x18\n \x01(\t\x12\x0f\n\x07reasons\x18\x0b \x03(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.eldex/api/subsidies/v1/institution_grant.proto\x12\x16\x65ldex.api.subsidies.v1\x1a\"eldex/api/sharing/v1/sharing.proto\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x16google/type/date.proto\"\x90\x01\n\x0fSettledBedMonth\x12,\n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\n\xfa\x9f\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12.\n\x0bsettled_fen\x18\x02 \x01(\x03\x42\x19\xfa\x9f\x19\x15\xe5\xb7\xb2\xe5\x8f\x91\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x1f\n\x08\x62\x65\x64_days\x18\x03 \x01(\x03\x42\r\xfa\x9f\x19\t\xe5\xba\x8a\xe6\x97\xa5\xe6\x95\xb0\"\xb1\x06\n\x10InstitutionGrant\x12)\n\tgrant_key\x18\x01 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa0\x87\xe8\xaf\x86\x12/\n\x0finstitution_key\x18\x02 \x01(\tB\x16\xfa\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\xfa\x9f\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12\x1f\n\x0bregion_code\x18\x04 \x01(\tB\n\xfa\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12\x45\n\x06status\x18\x05 \x01(\x0e\x32).eldex.api.subsidies.v1.EntitlementStatusB\n\xfa\x9f\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x44\n\tstretches\x18\x06 \x03(\x0b\x32\x1f.eldex.api.subsidies.v1.StretchB\x10\x9a\xa0\x19\x0c\xe8\xb5\x84\xe6\xa0\xbc\xe6\x9c\x9f\xe9\x97\xb4\x12I\n\x06months\x18\x07 \x03(\x0b\x32\'.eldex.api.subsidies.v1.SettledBedMonthB\x10\x9a\xa0\x19\x0c\xe6\x9c\x88\xe5\xba\xa6\xe6\x98\x8e\xe7\xbb\x86\x12\x38\n\x12one_off_amount_fen\x18\x08 \x01(\x03\x42\x1c\xfa\x9f\x19\x18\xe4\xb8\x80\xe6\xac\xa1\xe6\x80\xa7\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x43\n\rone_off_month\x18\t \x01(\x0b\x32\x11.google.type.DateB\x19\xfa\x9f\x19\x15\xe4\xb8\x80\xe6\xac\xa1\xe6\x80\xa7\xe5\x8f\x91\xe6\x94\xbe\xe6\x9c\x88\xe4\xbb\xbd\x12\"\n\x08\x65vidence\x18\n \x01(\tB\x10\xfa\x9f\x19\x0c\xe8\xaf\x81\xe6\x98\x8e\xe6\x9d\x90\xe6\x96\x99\x12\x1b\n\x07reasons\x18\x0b \x03(\tB\n\xfa\x9f\x19\x06\xe7\x90\x86\xe7\x94\xb1\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\xc0\x01\xa2\x9f\x19\xbb\x01\n\r305003/000001\x12\x18\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe4\xbf\xa1\xe6\x81\xaf\x1a\x16Grants to institutions\"-\xe6\x9c\xba\xe6\x9e\x84\xe4\xba\xab\xe5\x8f\x97\xe8\xa1\xa5\xe8\xb4\xb4\xe7\x9a\x84\xe8\xb5\x84\xe6\xa0\xbc\xe4\xb8\x8e\xe6\x9c\x88\xe5\xba\xa6\xe6\x98\x8e\xe7\xbb\x86\xe3\x80\x82*\rcivil-affairs0\x01\x38\x01\x42\x36\xe5\xb1\xa5\xe8\xa1\x8c\xe7\x9b\x91\xe7\xae\xa1\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe4\xb8\x8d\xe5\xbe\x97\xe7\x94\xa8\xe4\xba\x8e\xe5\x85\xb6\xe4\xbb\x96\xe7\x94\xa8\xe9\x80\x94\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.subsidies.v1.institution_grant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SETTLEDBEDMONTH']._serialized_start=140
-  _globals['_SETTLEDBEDMONTH']._serialized_end=230
-  _globals['_INSTITUTIONGRANT']._serialized_start=233
-  _globals['_INSTITUTIONGRANT']._serialized_end=624
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['month']._loaded_options = None
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['month']._serialized_options = b'\372\237\031\006\346\234\210\344\273\275'
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['settled_fen']._loaded_options = None
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['settled_fen']._serialized_options = b'\372\237\031\025\345\267\262\345\217\221\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['bed_days']._loaded_options = None
+  _globals['_SETTLEDBEDMONTH'].fields_by_name['bed_days']._serialized_options = b'\372\237\031\t\345\272\212\346\227\245\346\225\260'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['grant_key']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['grant_key']._serialized_options = b'\372\237\031\022\346\234\272\346\236\204\350\241\245\350\264\264\346\240\207\350\257\206'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['institution_key']._serialized_options = b'\372\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['scheme_code']._serialized_options = b'\372\237\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['region_code']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['region_code']._serialized_options = b'\372\237\031\006\345\214\272\345\210\222'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['status']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['status']._serialized_options = b'\372\237\031\006\347\212\266\346\200\201'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['stretches']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['stretches']._serialized_options = b'\232\240\031\014\350\265\204\346\240\274\346\234\237\351\227\264'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['months']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['months']._serialized_options = b'\232\240\031\014\346\234\210\345\272\246\346\230\216\347\273\206'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['one_off_amount_fen']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['one_off_amount_fen']._serialized_options = b'\372\237\031\030\344\270\200\346\254\241\346\200\247\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['one_off_month']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['one_off_month']._serialized_options = b'\372\237\031\025\344\270\200\346\254\241\346\200\247\345\217\221\346\224\276\346\234\210\344\273\275'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['evidence']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['evidence']._serialized_options = b'\372\237\031\014\350\257\201\346\230\216\346\235\220\346\226\231'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['reasons']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['reasons']._serialized_options = b'\372\237\031\006\347\220\206\347\224\261'
+  _globals['_INSTITUTIONGRANT'].fields_by_name['etag']._loaded_options = None
+  _globals['_INSTITUTIONGRANT'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_INSTITUTIONGRANT']._loaded_options = None
+  _globals['_INSTITUTIONGRANT']._serialized_options = b'\242\237\031\273\001\n\r305003/000001\022\030\345\205\273\350\200\201\346\234\272\346\236\204\350\241\245\350\264\264\344\277\241\346\201\257\032\026Grants to institutions\"-\346\234\272\346\236\204\344\272\253\345\217\227\350\241\245\350\264\264\347\232\204\350\265\204\346\240\274\344\270\216\346\234\210\345\272\246\346\230\216\347\273\206\343\200\202*\rcivil-affairs0\0018\001B6\345\261\245\350\241\214\347\233\221\347\256\241\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\344\270\215\345\276\227\347\224\250\344\272\216\345\205\266\344\273\226\347\224\250\351\200\224'
+  _globals['_SETTLEDBEDMONTH']._serialized_start=177
+  _globals['_SETTLEDBEDMONTH']._serialized_end=321
+  _globals['_INSTITUTIONGRANT']._serialized_start=324
+  _globals['_INSTITUTIONGRANT']._serialized_end=1141
 # @@protoc_insertion_point(module_scope)

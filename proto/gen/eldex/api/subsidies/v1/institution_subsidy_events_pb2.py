@@ -22,23 +22,80 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from eldex.api.subsidies.v1 import entitlement_pb2 as eldex_dot_api_dot_subsidies_dot_v1_dot_entitlement__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7eldex/api/subsidies/v1/institution_subsidy_events.proto\x12\x16\x65ldex.api.subsidies.v1\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x16google/type/date.proto\"\x96\x01\n\x19InstitutionSubsidyGranted\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x11\n\tgrant_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12#\n\x08\x62\x65gan_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\"\xc9\x01\n\x19InstitutionSubsidyStopped\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x11\n\tgrant_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12%\n\nstopped_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12/\n\x05\x63\x61use\x18\x05 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCause\x12\x13\n\x0bregion_code\x18\x06 \x01(\t\"\x98\x01\n\x19InstitutionSubsidyResumed\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x11\n\tgrant_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12%\n\nresumed_on\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\"\xd9\x01\n\x16InstitutionSubsidyPaid\x12\x17\n\x0finstitution_key\x18\x01 \x01(\t\x12\x11\n\tgrant_key\x18\x02 \x01(\t\x12\x13\n\x0bscheme_code\x18\x03 \x01(\t\x12\x18\n\x10\x64isbursement_key\x18\x04 \x01(\t\x12 \n\x05month\x18\x05 \x01(\x0b\x32\x11.google.type.Date\x12\x19\n\x11occupied_bed_days\x18\x06 \x01(\x03\x12\x12\n\namount_fen\x18\x07 \x01(\x03\x12\x13\n\x0bregion_code\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7eldex/api/subsidies/v1/institution_subsidy_events.proto\x12\x16\x65ldex.api.subsidies.v1\x1a\"eldex/api/sharing/v1/sharing.proto\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x16google/type/date.proto\"\xa9\x02\n\x19InstitutionSubsidyGranted\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12)\n\tgrant_key\x18\x02 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12\x35\n\x08\x62\x65gan_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x05 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:+\xaa\x9f\x19\'eldex.api.subsidies.v1.InstitutionGrant\"\xe8\x02\n\x19InstitutionSubsidyStopped\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12)\n\tgrant_key\x18\x02 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12\x37\n\nstopped_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe5\x81\x9c\xe5\x8f\x91\xe6\x97\xa5\xe6\x9c\x9f\x12;\n\x05\x63\x61use\x18\x05 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCauseB\n\xfa\x9f\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12\x1f\n\x0bregion_code\x18\x06 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:+\xaa\x9f\x19\'eldex.api.subsidies.v1.InstitutionGrant\"\xab\x02\n\x19InstitutionSubsidyResumed\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12)\n\tgrant_key\x18\x02 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12\x37\n\nresumed_on\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x10\xfa\x9f\x19\x0c\xe6\x81\xa2\xe5\xa4\x8d\xe6\x97\xa5\xe6\x9c\x9f\x12\x1f\n\x0bregion_code\x18\x05 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:+\xaa\x9f\x19\'eldex.api.subsidies.v1.InstitutionGrant\"\x9e\x03\n\x16InstitutionSubsidyPaid\x12/\n\x0finstitution_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x85\xbb\xe8\x80\x81\xe6\x9c\xba\xe6\x9e\x84\xe6\xa0\x87\xe8\xaf\x86\x12)\n\tgrant_key\x18\x02 \x01(\tB\x16\xfa\x9f\x19\x12\xe6\x9c\xba\xe6\x9e\x84\xe8\xa1\xa5\xe8\xb4\xb4\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x03 \x01(\tB\x16\xf2\x9f\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12*\n\x10\x64isbursement_key\x18\x04 \x01(\tB\x10\xfa\x9f\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe6\xa0\x87\xe8\xaf\x86\x12,\n\x05month\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\n\xfa\x9f\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12.\n\x11occupied_bed_days\x18\x06 \x01(\x03\x42\x13\xfa\x9f\x19\x0f\xe5\x8d\xa0\xe7\x94\xa8\xe5\xba\x8a\xe6\x97\xa5\xe6\x95\xb0\x12\'\n\namount_fen\x18\x07 \x01(\x03\x42\x13\xfa\x9f\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x1f\n\x0bregion_code\x18\x08 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92:\'\xaa\x9f\x19#eldex.api.subsidies.v1.Disbursementb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.subsidies.v1.institution_subsidy_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INSTITUTIONSUBSIDYGRANTED']._serialized_start=150
-  _globals['_INSTITUTIONSUBSIDYGRANTED']._serialized_end=300
-  _globals['_INSTITUTIONSUBSIDYSTOPPED']._serialized_start=303
-  _globals['_INSTITUTIONSUBSIDYSTOPPED']._serialized_end=504
-  _globals['_INSTITUTIONSUBSIDYRESUMED']._serialized_start=507
-  _globals['_INSTITUTIONSUBSIDYRESUMED']._serialized_end=659
-  _globals['_INSTITUTIONSUBSIDYPAID']._serialized_start=662
-  _globals['_INSTITUTIONSUBSIDYPAID']._serialized_end=879
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['grant_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['grant_key']._serialized_options = b'\372\237\031\022\346\234\272\346\236\204\350\241\245\350\264\264\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['scheme_code']._serialized_options = b'\362\237\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['began_on']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['began_on']._serialized_options = b'\372\237\031\014\345\274\200\345\247\213\346\227\245\346\234\237'
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_INSTITUTIONSUBSIDYGRANTED']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYGRANTED']._serialized_options = b'\252\237\031\'eldex.api.subsidies.v1.InstitutionGrant'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['grant_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['grant_key']._serialized_options = b'\372\237\031\022\346\234\272\346\236\204\350\241\245\350\264\264\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['scheme_code']._serialized_options = b'\362\237\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['stopped_on']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['stopped_on']._serialized_options = b'\372\237\031\014\345\201\234\345\217\221\346\227\245\346\234\237'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['cause']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['cause']._serialized_options = b'\372\237\031\006\345\216\237\345\233\240'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_INSTITUTIONSUBSIDYSTOPPED']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYSTOPPED']._serialized_options = b'\252\237\031\'eldex.api.subsidies.v1.InstitutionGrant'
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['grant_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['grant_key']._serialized_options = b'\372\237\031\022\346\234\272\346\236\204\350\241\245\350\264\264\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['scheme_code']._serialized_options = b'\362\237\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['resumed_on']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['resumed_on']._serialized_options = b'\372\237\031\014\346\201\242\345\244\215\346\227\245\346\234\237'
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['region_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_INSTITUTIONSUBSIDYRESUMED']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYRESUMED']._serialized_options = b'\252\237\031\'eldex.api.subsidies.v1.InstitutionGrant'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['institution_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['institution_key']._serialized_options = b'\362\237\031\022\345\205\273\350\200\201\346\234\272\346\236\204\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['grant_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['grant_key']._serialized_options = b'\372\237\031\022\346\234\272\346\236\204\350\241\245\350\264\264\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['scheme_code']._serialized_options = b'\362\237\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['disbursement_key']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['disbursement_key']._serialized_options = b'\372\237\031\014\345\217\221\346\224\276\346\240\207\350\257\206'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['month']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['month']._serialized_options = b'\372\237\031\006\346\234\210\344\273\275'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['occupied_bed_days']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['occupied_bed_days']._serialized_options = b'\372\237\031\017\345\215\240\347\224\250\345\272\212\346\227\245\346\225\260'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['amount_fen']._serialized_options = b'\372\237\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['region_code']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_INSTITUTIONSUBSIDYPAID']._loaded_options = None
+  _globals['_INSTITUTIONSUBSIDYPAID']._serialized_options = b'\252\237\031#eldex.api.subsidies.v1.Disbursement'
+  _globals['_INSTITUTIONSUBSIDYGRANTED']._serialized_start=186
+  _globals['_INSTITUTIONSUBSIDYGRANTED']._serialized_end=483
+  _globals['_INSTITUTIONSUBSIDYSTOPPED']._serialized_start=486
+  _globals['_INSTITUTIONSUBSIDYSTOPPED']._serialized_end=846
+  _globals['_INSTITUTIONSUBSIDYRESUMED']._serialized_start=849
+  _globals['_INSTITUTIONSUBSIDYRESUMED']._serialized_end=1148
+  _globals['_INSTITUTIONSUBSIDYPAID']._serialized_start=1151
+  _globals['_INSTITUTIONSUBSIDYPAID']._serialized_end=1565
 # @@protoc_insertion_point(module_scope)

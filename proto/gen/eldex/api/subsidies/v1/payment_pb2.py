@@ -22,30 +22,121 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from eldex.api.sharing.v1 import sharing_pb2 as eldex_dot_api_dot_sharing_dot_v1_dot_sharing__pb2
 from eldex.api.subsidies.v1 import entitlement_pb2 as eldex_dot_api_dot_subsidies_dot_v1_dot_entitlement__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/subsidies/v1/payment.proto\x12\x16\x65ldex.api.subsidies.v1\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xaa\x02\n\x05\x43ycle\x12\x11\n\tcycle_key\x18\x01 \x01(\t\x12 \n\x05month\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x13\n\x0bregion_code\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".eldex.api.subsidies.v1.CycleState\x12\x11\n\tlooked_at\x18\x05 \x01(\x03\x12\x10\n\x08payments\x18\x06 \x01(\x03\x12\x12\n\namount_fen\x18\x07 \x01(\x03\x12,\n\x08\x62\x65gan_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"H\n\x10\x44isbursementLine\x12 \n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x12\n\namount_fen\x18\x02 \x01(\x03\"\xb9\x02\n\x0c\x44isbursement\x12\x18\n\x10\x64isbursement_key\x18\x01 \x01(\t\x12\x17\n\x0f\x65ntitlement_key\x18\x02 \x01(\t\x12\x11\n\tpayee_key\x18\x03 \x01(\t\x12\x13\n\x0bscheme_code\x18\x04 \x01(\t\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\x12\x11\n\tcycle_key\x18\x06 \x01(\t\x12 \n\x05month\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12\x37\n\x05lines\x18\x08 \x03(\x0b\x32(.eldex.api.subsidies.v1.DisbursementLine\x12\x12\n\noffset_fen\x18\t \x01(\x03\x12\x12\n\namount_fen\x18\n \x01(\x03\x12\x10\n\x08\x62\x65\x64_days\x18\x0b \x01(\x03\x12\x11\n\tdocuments\x18\x0c \x03(\t\"m\n\tRepayment\x12$\n\trepaid_on\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x12\n\namount_fen\x18\x02 \x01(\x03\x12\x11\n\treference\x18\x03 \x01(\t\x12\x13\n\x0bwritten_off\x18\x04 \x01(\x08\"\xca\x03\n\x08Recovery\x12\x14\n\x0crecovery_key\x18\x01 \x01(\t\x12\x17\n\x0f\x65ntitlement_key\x18\x02 \x01(\t\x12\x14\n\x0cresident_key\x18\x03 \x01(\t\x12\x13\n\x0bscheme_code\x18\x04 \x01(\t\x12\x13\n\x0bregion_code\x18\x05 \x01(\t\x12/\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCause\x12$\n\topened_on\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12\x12\n\namount_fen\x18\x08 \x01(\x03\x12\x17\n\x0foutstanding_fen\x18\t \x01(\x03\x12\x15\n\rwithdrawn_fen\x18\n \x01(\x03\x12\x35\n\nrepayments\x18\x0b \x03(\x0b\x32!.eldex.api.subsidies.v1.Repayment\x12\x37\n\x05lines\x18\x0c \x03(\x0b\x32(.eldex.api.subsidies.v1.DisbursementLine\x12\x36\n\x06status\x18\r \x01(\x0e\x32&.eldex.api.subsidies.v1.RecoveryStatus\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t*\x8f\x01\n\nCycleState\x12\x1b\n\x17\x43YCLE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43YCLE_STATE_DECIDING\x10\x01\x12\x16\n\x12\x43YCLE_STATE_PAYING\x10\x02\x12\x1c\n\x18\x43YCLE_STATE_INSTITUTIONS\x10\x03\x12\x14\n\x10\x43YCLE_STATE_DONE\x10\x04*h\n\x0eRecoveryStatus\x12\x1f\n\x1bRECOVERY_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECOVERY_STATUS_OPEN\x10\x01\x12\x1b\n\x17RECOVERY_STATUS_SETTLED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$eldex/api/subsidies/v1/payment.proto\x12\x16\x65ldex.api.subsidies.v1\x1a\"eldex/api/sharing/v1/sharing.proto\x1a(eldex/api/subsidies/v1/entitlement.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xc4\x04\n\x05\x43ycle\x12)\n\tcycle_key\x18\x01 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x8f\x91\xe6\x94\xbe\xe6\x89\xb9\xe6\xac\xa1\xe6\xa0\x87\xe8\xaf\x86\x12,\n\x05month\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\n\xf2\x9f\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12\x1f\n\x0bregion_code\x18\x03 \x01(\tB\n\xf2\x9f\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12=\n\x05state\x18\x04 \x01(\x0e\x32\".eldex.api.subsidies.v1.CycleStateB\n\xf2\x9f\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12#\n\tlooked_at\x18\x05 \x01(\x03\x42\x10\xf2\x9f\x19\x0c\xe5\xb7\xb2\xe6\xa0\xb8\xe5\xaf\xb9\xe6\x95\xb0\x12\"\n\x08payments\x18\x06 \x01(\x03\x42\x10\xf2\x9f\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe7\xac\x94\xe6\x95\xb0\x12\'\n\namount_fen\x18\x07 \x01(\x03\x42\x13\xf2\x9f\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12>\n\x08\x62\x65gan_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xf2\x9f\x19\x0c\xe5\xbc\x80\xe5\xa7\x8b\xe6\x97\xb6\xe9\x97\xb4\x12\x41\n\x0b\x66inished_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xf2\x9f\x19\x0c\xe5\xae\x8c\xe6\x88\x90\xe6\x97\xb6\xe9\x97\xb4\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:s\xa2\x9f\x19o\n\r305004/000001\x12\x18\xe8\xa1\xa5\xe8\xb4\xb4\xe5\x8f\x91\xe6\x94\xbe\xe6\x89\xb9\xe6\xac\xa1\xe4\xbf\xa1\xe6\x81\xaf\x1a\x0ePayment cycles\"\'\xe6\xaf\x8f\xe6\x9c\x88\xe5\x8f\x91\xe6\x94\xbe\xe6\x89\xb9\xe6\xac\xa1\xe7\x9a\x84\xe8\xbf\x9b\xe5\xba\xa6\xe4\xb8\x8e\xe6\x80\xbb\xe9\xa2\x9d\xe3\x80\x82*\x07\x66inance0\x02\x38\x01\"i\n\x10\x44isbursementLine\x12,\n\x05month\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\n\x82\xa0\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12\'\n\namount_fen\x18\x02 \x01(\x03\x42\x13\x82\xa0\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\"\xd7\x06\n\x0c\x44isbursement\x12*\n\x10\x64isbursement_key\x18\x01 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe6\xa0\x87\xe8\xaf\x86\x12/\n\x0f\x65ntitlement_key\x18\x02 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe8\xb5\x84\xe6\xa0\xbc\xe6\xa0\x87\xe8\xaf\x86\x12)\n\tpayee_key\x18\x03 \x01(\tB\x16\x82\xa0\x19\x12\xe5\x8f\x91\xe6\x94\xbe\xe5\xaf\xb9\xe8\xb1\xa1\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x04 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12(\n\x0bregion_code\x18\x05 \x01(\tB\x13\x82\xa0\x19\x0f\xe5\x8f\x91\xe6\x94\xbe\xe5\x9c\xb0\xe5\x8c\xba\xe5\x88\x92\x12)\n\tcycle_key\x18\x06 \x01(\tB\x16\xf2\x9f\x19\x12\xe5\x8f\x91\xe6\x94\xbe\xe6\x89\xb9\xe6\xac\xa1\xe6\xa0\x87\xe8\xaf\x86\x12,\n\x05month\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\n\x82\xa0\x19\x06\xe6\x9c\x88\xe4\xbb\xbd\x12I\n\x05lines\x18\x08 \x03(\x0b\x32(.eldex.api.subsidies.v1.DisbursementLineB\x10\x9a\xa0\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe6\x98\x8e\xe7\xbb\x86\x12-\n\noffset_fen\x18\t \x01(\x03\x42\x19\x82\xa0\x19\x15\xe6\x8a\xb5\xe6\x89\xa3\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\'\n\namount_fen\x18\n \x01(\x03\x42\x13\x82\xa0\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x1f\n\x08\x62\x65\x64_days\x18\x0b \x01(\x03\x42\r\x82\xa0\x19\t\xe5\xba\x8a\xe6\x97\xa5\xe6\x95\xb0\x12#\n\tdocuments\x18\x0c \x03(\tB\x10\xf2\x9f\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe4\xbe\x9d\xe6\x8d\xae:\xa5\x02\xa2\x9f\x19\xa0\x02\n\r305004/000002\x12\x18\xe8\xa1\xa5\xe8\xb4\xb4\xe5\x8f\x91\xe6\x94\xbe\xe6\x98\x8e\xe7\xbb\x86\xe4\xbf\xa1\xe6\x81\xaf\x1a\rDisbursements\"3\xe6\xaf\x8f\xe7\xac\x94\xe5\x8f\x91\xe6\x94\xbe\xe7\x9a\x84\xe5\xaf\xb9\xe8\xb1\xa1\xe3\x80\x81\xe6\x9c\x88\xe4\xbb\xbd\xe3\x80\x81\xe9\x87\x91\xe9\xa2\x9d\xe4\xb8\x8e\xe4\xbe\x9d\xe6\x8d\xae\xe3\x80\x82*\x07\x66inance0\x02\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89\"\xb5\x01\n\tRepayment\x12\x36\n\trepaid_on\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe8\xbf\xbd\xe5\x9b\x9e\xe6\x97\xa5\xe6\x9c\x9f\x12\'\n\namount_fen\x18\x02 \x01(\x03\x42\x13\x82\xa0\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12 \n\treference\x18\x03 \x01(\tB\r\x82\xa0\x19\t\xe5\x87\xad\xe8\xaf\x81\xe5\x8f\xb7\x12%\n\x0bwritten_off\x18\x04 \x01(\x08\x42\x10\x82\xa0\x19\x0c\xe6\x98\xaf\xe5\x90\xa6\xe6\xa0\xb8\xe9\x94\x80\"\xdc\x07\n\x08Recovery\x12&\n\x0crecovery_key\x18\x01 \x01(\tB\x10\x82\xa0\x19\x0c\xe8\xbf\xbd\xe5\x9b\x9e\xe6\xa0\x87\xe8\xaf\x86\x12/\n\x0f\x65ntitlement_key\x18\x02 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe8\xb5\x84\xe6\xa0\xbc\xe6\xa0\x87\xe8\xaf\x86\x12&\n\x0cresident_key\x18\x03 \x01(\tB\x10\x82\xa0\x19\x0c\xe5\xb1\x85\xe6\xb0\x91\xe6\xa0\x87\xe8\xaf\x86\x12+\n\x0bscheme_code\x18\x04 \x01(\tB\x16\x82\xa0\x19\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe9\xa1\xb9\xe7\x9b\xae\xe4\xbb\xa3\xe7\xa0\x81\x12\x1f\n\x0bregion_code\x18\x05 \x01(\tB\n\x82\xa0\x19\x06\xe5\x8c\xba\xe5\x88\x92\x12;\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32 .eldex.api.subsidies.v1.EndCauseB\n\x82\xa0\x19\x06\xe5\x8e\x9f\xe5\x9b\xa0\x12\x36\n\topened_on\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\x10\x82\xa0\x19\x0c\xe5\xbc\x80\xe7\xab\x8b\xe6\x97\xa5\xe6\x9c\x9f\x12\'\n\namount_fen\x18\x08 \x01(\x03\x42\x13\x82\xa0\x19\x0f\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x35\n\x0foutstanding_fen\x18\t \x01(\x03\x42\x1c\x82\xa0\x19\x18\xe5\xbe\x85\xe8\xbf\xbd\xe5\x9b\x9e\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12\x36\n\rwithdrawn_fen\x18\n \x01(\x03\x42\x1f\x82\xa0\x19\x1b\xe6\x92\xa4\xe9\x94\x80\xe8\xbf\xbd\xe5\x9b\x9e\xe9\x87\x91\xe9\xa2\x9d\xef\xbc\x88\xe5\x88\x86\xef\xbc\x89\x12G\n\nrepayments\x18\x0b \x03(\x0b\x32!.eldex.api.subsidies.v1.RepaymentB\x10\x9a\xa0\x19\x0c\xe8\xbf\xbd\xe5\x9b\x9e\xe6\x98\x8e\xe7\xbb\x86\x12I\n\x05lines\x18\x0c \x03(\x0b\x32(.eldex.api.subsidies.v1.DisbursementLineB\x10\x9a\xa0\x19\x0c\xe5\x8f\x91\xe6\x94\xbe\xe6\x98\x8e\xe7\xbb\x86\x12\x42\n\x06status\x18\r \x01(\x0e\x32&.eldex.api.subsidies.v1.RecoveryStatusB\n\x82\xa0\x19\x06\xe7\x8a\xb6\xe6\x80\x81\x12\x18\n\x04\x65tag\x18\x14 \x01(\tB\n\xf2\x9f\x19\x06\xe7\x89\x88\xe6\x9c\xac:\x81\x02\xa2\x9f\x19\xfc\x01\n\r305004/000003\x12\x12\xe8\xa1\xa5\xe8\xb4\xb4\xe8\xbf\xbd\xe5\x9b\x9e\xe4\xbf\xa1\xe6\x81\xaf\x1a\nRecoveries\"\x18\xe5\xa4\x9a\xe5\x8f\x91\xe8\xa1\xa5\xe8\xb4\xb4\xe7\x9a\x84\xe8\xbf\xbd\xe5\x9b\x9e\xe3\x80\x82*\x07\x66inance0\x01\x38\x01\x42\xa3\x01\xe5\xb1\xa5\xe8\xa1\x8c\xe6\xb3\x95\xe5\xae\x9a\xe8\x81\x8c\xe8\xb4\xa3\xe6\x89\x80\xe5\xbf\x85\xe9\x9c\x80\xef\xbc\x8c\xe7\x94\xa8\xe4\xba\x8e\xe5\x8d\x8f\xe8\xae\xae\xe8\xbd\xbd\xe6\x98\x8e\xe7\x9a\x84\xe7\x94\xa8\xe9\x80\x94\xef\xbc\x9b\xe6\xb6\x89\xe5\x8f\x8a\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe7\x9a\x84\xef\xbc\x8c\xe9\xa1\xbb\xe5\xb7\xb2\xe5\x91\x8a\xe7\x9f\xa5\xe6\x9c\xac\xe4\xba\xba\xef\xbc\x88\xe4\xb8\xaa\xe4\xba\xba\xe4\xbf\xa1\xe6\x81\xaf\xe4\xbf\x9d\xe6\x8a\xa4\xe6\xb3\x95 \xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe5\x9b\x9b\xe6\x9d\xa1\xe3\x80\x81\xe7\xac\xac\xe4\xb8\x89\xe5\x8d\x81\xe4\xba\x94\xe6\x9d\xa1\xef\xbc\x89*\x8f\x01\n\nCycleState\x12\x1b\n\x17\x43YCLE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43YCLE_STATE_DECIDING\x10\x01\x12\x16\n\x12\x43YCLE_STATE_PAYING\x10\x02\x12\x1c\n\x18\x43YCLE_STATE_INSTITUTIONS\x10\x03\x12\x14\n\x10\x43YCLE_STATE_DONE\x10\x04*h\n\x0eRecoveryStatus\x12\x1f\n\x1bRECOVERY_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECOVERY_STATUS_OPEN\x10\x01\x12\x1b\n\x17RECOVERY_STATUS_SETTLED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.subsidies.v1.payment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CYCLESTATE']._serialized_start=1427
-  _globals['_CYCLESTATE']._serialized_end=1570
-  _globals['_RECOVERYSTATUS']._serialized_start=1572
-  _globals['_RECOVERYSTATUS']._serialized_end=1676
-  _globals['_CYCLE']._serialized_start=164
-  _globals['_CYCLE']._serialized_end=462
-  _globals['_DISBURSEMENTLINE']._serialized_start=464
-  _globals['_DISBURSEMENTLINE']._serialized_end=536
-  _globals['_DISBURSEMENT']._serialized_start=539
-  _globals['_DISBURSEMENT']._serialized_end=852
-  _globals['_REPAYMENT']._serialized_start=854
-  _globals['_REPAYMENT']._serialized_end=963
-  _globals['_RECOVERY']._serialized_start=966
-  _globals['_RECOVERY']._serialized_end=1424
+  _globals['_CYCLE'].fields_by_name['cycle_key']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['cycle_key']._serialized_options = b'\362\237\031\022\345\217\221\346\224\276\346\211\271\346\254\241\346\240\207\350\257\206'
+  _globals['_CYCLE'].fields_by_name['month']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['month']._serialized_options = b'\362\237\031\006\346\234\210\344\273\275'
+  _globals['_CYCLE'].fields_by_name['region_code']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['region_code']._serialized_options = b'\362\237\031\006\345\214\272\345\210\222'
+  _globals['_CYCLE'].fields_by_name['state']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['state']._serialized_options = b'\362\237\031\006\347\212\266\346\200\201'
+  _globals['_CYCLE'].fields_by_name['looked_at']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['looked_at']._serialized_options = b'\362\237\031\014\345\267\262\346\240\270\345\257\271\346\225\260'
+  _globals['_CYCLE'].fields_by_name['payments']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['payments']._serialized_options = b'\362\237\031\014\345\217\221\346\224\276\347\254\224\346\225\260'
+  _globals['_CYCLE'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['amount_fen']._serialized_options = b'\362\237\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_CYCLE'].fields_by_name['began_at']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['began_at']._serialized_options = b'\362\237\031\014\345\274\200\345\247\213\346\227\266\351\227\264'
+  _globals['_CYCLE'].fields_by_name['finished_at']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['finished_at']._serialized_options = b'\362\237\031\014\345\256\214\346\210\220\346\227\266\351\227\264'
+  _globals['_CYCLE'].fields_by_name['etag']._loaded_options = None
+  _globals['_CYCLE'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_CYCLE']._loaded_options = None
+  _globals['_CYCLE']._serialized_options = b'\242\237\031o\n\r305004/000001\022\030\350\241\245\350\264\264\345\217\221\346\224\276\346\211\271\346\254\241\344\277\241\346\201\257\032\016Payment cycles\"\'\346\257\217\346\234\210\345\217\221\346\224\276\346\211\271\346\254\241\347\232\204\350\277\233\345\272\246\344\270\216\346\200\273\351\242\235\343\200\202*\007finance0\0028\001'
+  _globals['_DISBURSEMENTLINE'].fields_by_name['month']._loaded_options = None
+  _globals['_DISBURSEMENTLINE'].fields_by_name['month']._serialized_options = b'\202\240\031\006\346\234\210\344\273\275'
+  _globals['_DISBURSEMENTLINE'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_DISBURSEMENTLINE'].fields_by_name['amount_fen']._serialized_options = b'\202\240\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_DISBURSEMENT'].fields_by_name['disbursement_key']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['disbursement_key']._serialized_options = b'\202\240\031\014\345\217\221\346\224\276\346\240\207\350\257\206'
+  _globals['_DISBURSEMENT'].fields_by_name['entitlement_key']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['entitlement_key']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\350\265\204\346\240\274\346\240\207\350\257\206'
+  _globals['_DISBURSEMENT'].fields_by_name['payee_key']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['payee_key']._serialized_options = b'\202\240\031\022\345\217\221\346\224\276\345\257\271\350\261\241\346\240\207\350\257\206'
+  _globals['_DISBURSEMENT'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['scheme_code']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_DISBURSEMENT'].fields_by_name['region_code']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['region_code']._serialized_options = b'\202\240\031\017\345\217\221\346\224\276\345\234\260\345\214\272\345\210\222'
+  _globals['_DISBURSEMENT'].fields_by_name['cycle_key']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['cycle_key']._serialized_options = b'\362\237\031\022\345\217\221\346\224\276\346\211\271\346\254\241\346\240\207\350\257\206'
+  _globals['_DISBURSEMENT'].fields_by_name['month']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['month']._serialized_options = b'\202\240\031\006\346\234\210\344\273\275'
+  _globals['_DISBURSEMENT'].fields_by_name['lines']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['lines']._serialized_options = b'\232\240\031\014\345\217\221\346\224\276\346\230\216\347\273\206'
+  _globals['_DISBURSEMENT'].fields_by_name['offset_fen']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['offset_fen']._serialized_options = b'\202\240\031\025\346\212\265\346\211\243\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_DISBURSEMENT'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['amount_fen']._serialized_options = b'\202\240\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_DISBURSEMENT'].fields_by_name['bed_days']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['bed_days']._serialized_options = b'\202\240\031\t\345\272\212\346\227\245\346\225\260'
+  _globals['_DISBURSEMENT'].fields_by_name['documents']._loaded_options = None
+  _globals['_DISBURSEMENT'].fields_by_name['documents']._serialized_options = b'\362\237\031\014\345\217\221\346\224\276\344\276\235\346\215\256'
+  _globals['_DISBURSEMENT']._loaded_options = None
+  _globals['_DISBURSEMENT']._serialized_options = b'\242\237\031\240\002\n\r305004/000002\022\030\350\241\245\350\264\264\345\217\221\346\224\276\346\230\216\347\273\206\344\277\241\346\201\257\032\rDisbursements\"3\346\257\217\347\254\224\345\217\221\346\224\276\347\232\204\345\257\271\350\261\241\343\200\201\346\234\210\344\273\275\343\200\201\351\207\221\351\242\235\344\270\216\344\276\235\346\215\256\343\200\202*\007finance0\0028\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_REPAYMENT'].fields_by_name['repaid_on']._loaded_options = None
+  _globals['_REPAYMENT'].fields_by_name['repaid_on']._serialized_options = b'\202\240\031\014\350\277\275\345\233\236\346\227\245\346\234\237'
+  _globals['_REPAYMENT'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_REPAYMENT'].fields_by_name['amount_fen']._serialized_options = b'\202\240\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_REPAYMENT'].fields_by_name['reference']._loaded_options = None
+  _globals['_REPAYMENT'].fields_by_name['reference']._serialized_options = b'\202\240\031\t\345\207\255\350\257\201\345\217\267'
+  _globals['_REPAYMENT'].fields_by_name['written_off']._loaded_options = None
+  _globals['_REPAYMENT'].fields_by_name['written_off']._serialized_options = b'\202\240\031\014\346\230\257\345\220\246\346\240\270\351\224\200'
+  _globals['_RECOVERY'].fields_by_name['recovery_key']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['recovery_key']._serialized_options = b'\202\240\031\014\350\277\275\345\233\236\346\240\207\350\257\206'
+  _globals['_RECOVERY'].fields_by_name['entitlement_key']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['entitlement_key']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\350\265\204\346\240\274\346\240\207\350\257\206'
+  _globals['_RECOVERY'].fields_by_name['resident_key']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['resident_key']._serialized_options = b'\202\240\031\014\345\261\205\346\260\221\346\240\207\350\257\206'
+  _globals['_RECOVERY'].fields_by_name['scheme_code']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['scheme_code']._serialized_options = b'\202\240\031\022\350\241\245\350\264\264\351\241\271\347\233\256\344\273\243\347\240\201'
+  _globals['_RECOVERY'].fields_by_name['region_code']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['region_code']._serialized_options = b'\202\240\031\006\345\214\272\345\210\222'
+  _globals['_RECOVERY'].fields_by_name['cause']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['cause']._serialized_options = b'\202\240\031\006\345\216\237\345\233\240'
+  _globals['_RECOVERY'].fields_by_name['opened_on']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['opened_on']._serialized_options = b'\202\240\031\014\345\274\200\347\253\213\346\227\245\346\234\237'
+  _globals['_RECOVERY'].fields_by_name['amount_fen']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['amount_fen']._serialized_options = b'\202\240\031\017\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_RECOVERY'].fields_by_name['outstanding_fen']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['outstanding_fen']._serialized_options = b'\202\240\031\030\345\276\205\350\277\275\345\233\236\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_RECOVERY'].fields_by_name['withdrawn_fen']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['withdrawn_fen']._serialized_options = b'\202\240\031\033\346\222\244\351\224\200\350\277\275\345\233\236\351\207\221\351\242\235\357\274\210\345\210\206\357\274\211'
+  _globals['_RECOVERY'].fields_by_name['repayments']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['repayments']._serialized_options = b'\232\240\031\014\350\277\275\345\233\236\346\230\216\347\273\206'
+  _globals['_RECOVERY'].fields_by_name['lines']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['lines']._serialized_options = b'\232\240\031\014\345\217\221\346\224\276\346\230\216\347\273\206'
+  _globals['_RECOVERY'].fields_by_name['status']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['status']._serialized_options = b'\202\240\031\006\347\212\266\346\200\201'
+  _globals['_RECOVERY'].fields_by_name['etag']._loaded_options = None
+  _globals['_RECOVERY'].fields_by_name['etag']._serialized_options = b'\362\237\031\006\347\211\210\346\234\254'
+  _globals['_RECOVERY']._loaded_options = None
+  _globals['_RECOVERY']._serialized_options = b'\242\237\031\374\001\n\r305004/000003\022\022\350\241\245\350\264\264\350\277\275\345\233\236\344\277\241\346\201\257\032\nRecoveries\"\030\345\244\232\345\217\221\350\241\245\350\264\264\347\232\204\350\277\275\345\233\236\343\200\202*\007finance0\0018\001B\243\001\345\261\245\350\241\214\346\263\225\345\256\232\350\201\214\350\264\243\346\211\200\345\277\205\351\234\200\357\274\214\347\224\250\344\272\216\345\215\217\350\256\256\350\275\275\346\230\216\347\232\204\347\224\250\351\200\224\357\274\233\346\266\211\345\217\212\344\270\252\344\272\272\344\277\241\346\201\257\347\232\204\357\274\214\351\241\273\345\267\262\345\221\212\347\237\245\346\234\254\344\272\272\357\274\210\344\270\252\344\272\272\344\277\241\346\201\257\344\277\235\346\212\244\346\263\225 \347\254\254\344\270\211\345\215\201\345\233\233\346\235\241\343\200\201\347\254\254\344\270\211\345\215\201\344\272\224\346\235\241\357\274\211'
+  _globals['_CYCLESTATE']._serialized_start=2923
+  _globals['_CYCLESTATE']._serialized_end=3066
+  _globals['_RECOVERYSTATUS']._serialized_start=3068
+  _globals['_RECOVERYSTATUS']._serialized_end=3172
+  _globals['_CYCLE']._serialized_start=200
+  _globals['_CYCLE']._serialized_end=780
+  _globals['_DISBURSEMENTLINE']._serialized_start=782
+  _globals['_DISBURSEMENTLINE']._serialized_end=887
+  _globals['_DISBURSEMENT']._serialized_start=890
+  _globals['_DISBURSEMENT']._serialized_end=1745
+  _globals['_REPAYMENT']._serialized_start=1748
+  _globals['_REPAYMENT']._serialized_end=1929
+  _globals['_RECOVERY']._serialized_start=1932
+  _globals['_RECOVERY']._serialized_end=2920
 # @@protoc_insertion_point(module_scope)
