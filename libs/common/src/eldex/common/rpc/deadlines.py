@@ -46,11 +46,13 @@ class Deadlines:
             return await work
         except asyncio.CancelledError:
             # As `asyncio.timeout` does it: somebody else's cancellation goes on.
-            if entry.is_late and task.uncancel() <= entry.cancelled_before:
+            if entry.is_late and task.cancelling() - 1 <= entry.cancelled_before:
                 raise TimeoutError from None
             raise
         finally:
             self._under_way.discard(entry)
+            if entry.is_late:
+                task.uncancel()  # ours, whatever the work made of it
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
