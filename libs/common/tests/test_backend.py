@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from eldex.common.mongo import MongoBackend, connect
-from eldex.common.store import ChangeSet, Write
+from eldex.common.store import MARKS, ChangeSet, Outcome, Taken, Write
 from eldex.common.testing.memory import MemoryBackend, matches
 from eldex.common.testing.suites import BackendSuite
 from eldex.local.mongod import Mongod
@@ -24,11 +24,45 @@ class TestMemoryBackend(BackendSuite):
             matches({"_id": "b1", "home": "h1"}, {"home": {"$regex": "^h"}})
 
 
-class TestMongoBackendOnPyMongo(BackendSuite):
+class TestMongoBackend(BackendSuite):
     @pytest.fixture
     async def backend(self, mongod: Mongod, database: str) -> AsyncIterator[MongoBackend]:
         async with connect(mongod.uri, database) as backend:
             yield backend
+
+
+async def test_a_whole_batch_of_known_marks_takes_one_round(
+    mongod: Mongod, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a topic is read again, every act of a batch has been done; the new one among them is not."""
+    async with connect(mongod.uri, database) as backend:
+        await backend.prepare({"beds": [], MARKS: []})
+
+        def act(number: int, bed: str) -> ChangeSet:
+            return ChangeSet(
+                [
+                    Write("beds", {"_id": bed, "version": 1}),
+                    Write(MARKS, {"_id": f"event/{number}"}),
+                ]
+            )
+
+        assert await backend.commit([act(n, f"b{n}") for n in range(100)]) == [None] * 100
+        rounds: list[int] = []
+        transact = backend._transact
+
+        def counted(part: Sequence[tuple[int, ChangeSet]]) -> dict[int, Outcome]:
+            rounds.append(len(part))
+            return transact(part)
+
+        monkeypatch.setattr(backend, "_transact", counted)
+        again = [act(n, f"again-{n}") for n in range(100)]
+        outcomes = await backend.commit([*again[:50], act(100, "b100"), *again[50:]])
+        assert outcomes[50] is None
+        told = [outcome for outcome in outcomes if outcome is not None]
+        assert len(told) == 100
+        assert all(isinstance(o, Taken) and o.collection == MARKS for o in told)
+        assert await backend.count("beds", {}) == 101
+        assert rounds == [101, 1]
 
 
 async def test_commits_wait_out_a_database_that_was_killed(mongod: Mongod, database: str) -> None:

@@ -24,6 +24,7 @@ from eldex.common.store import (
     Write,
     collections_of,
 )
+from eldex.common.store import commit as commit_module
 from eldex.common.testing.harness import FrozenClock, waiting_events
 from eldex.common.testing.homes import (
     Homes,
@@ -98,6 +99,69 @@ async def test_a_slow_transaction_holds_back_only_those_who_want_its_documents(
     assert await first is None
     assert await other is None
     assert isinstance(await same, Taken)
+
+
+def one(key: str) -> ChangeSet:
+    """A change set that nobody waits for."""
+    return ChangeSet([Write("notes", {"_id": key})])
+
+
+async def test_while_acts_are_decided_commits_keep_a_pace_and_go_together(
+    backend: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_module, "_PACE_SECONDS", 60.0)
+    group = GroupCommit(backend, lanes=2)
+    assert await group.submit(one("n1")) is None  # alone: it never waits
+    with group.expecting():
+        waiting = [asyncio.create_task(group.submit(one(f"n{i}"))) for i in range(2, 5)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert backend.batches == [1]  # somebody is still deciding: the three wait for the fourth
+        waiting.append(asyncio.create_task(group.submit(one("n5"))))
+        await asyncio.sleep(0)
+    # Nobody decides any more: they need not wait for the pace.
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*waiting) == [None] * 4
+    assert backend.batches == [1, 4]
+
+
+async def test_the_pace_is_kept_no_longer_than_it_lasts(
+    backend: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_module, "_PACE_SECONDS", 0.05)
+    loop = asyncio.get_running_loop()
+    group = GroupCommit(backend, lanes=2)
+    began = loop.time()
+    await group.submit(one("n1"))
+    with group.expecting():  # by an act that never ends
+        async with asyncio.timeout(5):
+            assert await group.submit(one("n2")) is None
+    assert loop.time() - began >= 0.05
+    assert backend.batches == [1, 1]
+
+
+async def test_a_batch_that_is_half_full_waits_for_no_pace_and_no_other_lane(
+    backend: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_module, "_PACE_SECONDS", 60.0)
+    monkeypatch.setattr(commit_module, "_PATIENCE_SECONDS", 60.0)
+    group = GroupCommit(backend, lanes=2, max_batch=10)
+    backend.gate.clear()
+    waiting = [asyncio.create_task(group.submit(one("n0")))]
+    await until(lambda: backend.batches == [1])  # the first lane is busy from here on
+    waiting += [asyncio.create_task(group.submit(one(f"n{i}"))) for i in range(1, 5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert backend.batches == [1]  # four are less than half of ten
+    waiting.append(asyncio.create_task(group.submit(one("n5"))))
+    await until(lambda: backend.batches == [1, 5])
+    waiting += [asyncio.create_task(group.submit(one(f"n{i}"))) for i in range(6, 20)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert backend.batches == [1, 5]  # two lanes are all there are
+    backend.gate.set()
+    assert await asyncio.gather(*waiting) == [None] * 20
+    assert sorted(backend.batches[2:]) == [4, 10]
 
 
 async def test_no_more_than_the_batch_limit_goes_into_one_transaction(backend: Watched) -> None:

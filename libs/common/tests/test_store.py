@@ -189,6 +189,45 @@ async def test_the_same_id_with_other_content_is_refused(
     assert backend.outbox() == ["王秀英"]
 
 
+async def test_a_repeat_of_what_would_now_be_refused_gets_the_first_reply(
+    work: UnitOfWork[Homes], backend: Watched
+) -> None:
+    """The mark is looked up late: the act runs again, meets a full home, and is still known as done."""
+    await work.write(fresh(), opening("h1", beds=1))
+    mark = Mark("m", b"content")
+    await work.write(mark, admitting("h1", "王秀英"), lambda h: h.etag.encode())
+    backend.batches.clear()
+    again = await work.write(mark, admitting("h1", "王秀英"), lambda h: h.etag.encode())
+    assert (again.reply, again.replayed) == (b"v2", True)
+    with pytest.raises(RequestIdReused):
+        await work.write(Mark("m", b"other"), admitting("h1", "李桂兰"))
+    with pytest.raises(HomeFull):
+        await work.write(fresh(), admitting("h1", "李桂兰"))
+    assert backend.batches == []
+    assert backend.outbox() == ["王秀英"]
+
+
+async def test_events_that_come_again_as_a_whole_batch_have_no_second_effect(
+    work: UnitOfWork[Homes], backend: Watched
+) -> None:
+    await work.write(fresh(), opening("h1", beds=100))
+    marks = [Mark(f"event/{n}") for n in range(40)]
+    for n, mark in enumerate(marks):
+        await work.write(mark, admitting("h1", f"guest {n}"))
+    backend.batches.clear()
+    backend.fetches.clear()
+
+    async def note(_: Homes, __: datetime) -> None:
+        """An act that would never refuse."""
+
+    done = await asyncio.gather(*(work.write(mark, note) for mark in marks))
+    assert all(each.replayed for each in done)
+    assert backend.outbox() == [f"guest {n}" for n in range(40)]
+    # One commit finds them all, one query their replies.
+    assert backend.batches == [40]
+    assert [(path, len(names)) for path, names in backend.fetches] == [("marks._id", 40)]
+
+
 async def test_a_reply_that_got_lost_after_the_commit_is_found_again(
     work: UnitOfWork[Homes], backend: Watched
 ) -> None:
@@ -251,6 +290,37 @@ async def test_what_was_known_when(work: UnitOfWork[Homes], clock: FrozenClock) 
     assert await guests_at(opened + timedelta(days=10)) == ["王秀英"]
     with pytest.raises(NotFound):
         await guests_at(opened - timedelta(milliseconds=1))
+
+
+async def test_the_tenth_version_comes_after_the_ninth(
+    work: UnitOfWork[Homes], clock: FrozenClock
+) -> None:
+    await assert_every_version_is_known(work, clock)
+
+
+async def test_so_it_does_on_the_real_database(
+    mongod: Mongod, database: str, clock: FrozenClock
+) -> None:
+    async with connect(mongod.uri, database) as backend:
+        await backend.prepare(collections_of([Homes]))
+        await assert_every_version_is_known(UnitOfWork(backend, Homes, publish, clock), clock)
+
+
+async def assert_every_version_is_known(work: UnitOfWork[Homes], clock: FrozenClock) -> None:
+    """Twelve versions, a day apart; and those of keys that begin alike are somebody else's."""
+    began = clock.at
+    for key in ("h1", "h10", "h1-2", "h"):
+        await work.write(fresh(), opening(key, beds=100))
+    for n in range(11):
+        clock.pass_days(1)
+        await work.write(fresh(), admitting("h1", f"guest {n}"))
+    clock.pass_days(1)
+    await work.write(fresh(), admitting("h10", "another's guest"))
+    for days in range(13):
+        then = began + timedelta(days=days)
+        home = await work.read(lambda homes: homes.known_at("h1", then))  # noqa: B023 - awaited here
+        assert home.guests == [f"guest {n}" for n in range(min(days, 11))]
+        assert home.version == 1 + min(days, 11)
 
 
 async def test_an_etag_of_yesterday_is_refused_and_none_expects_nothing(
