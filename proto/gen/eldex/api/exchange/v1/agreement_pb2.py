@@ -27,13 +27,23 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/exchange/v1/agreement.proto\x12\x15\x65ldex.api.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa0\x04\n\tAgreement\x12\x37\n\ragreement_key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{2,63}$\x12\x42\n\tsubsystem\x18\x02 \x01(\tB/\xbaH,r*2(^member/[a-z0-9-]{1,64}/[a-z0-9-]{1,64}$\x12H\n\x07methods\x18\x03 \x03(\tB7\xbaH4\x92\x01\x31\x10\xf4\x03\x18\x01\"*r(\x18\xc8\x01\x32#^/[A-Za-z0-9_.]+/([A-Za-z0-9]+|\\*)$\x12;\n\x08purposes\x18\x04 \x03(\tB)\xbaH&\x92\x01#\x10\x32\x18\x01\"\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,63}$\x12\x1f\n\x0blegal_basis\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xac\x02\x12-\n\nvalid_from\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x08valid_to\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12)\n\x0b\x65vent_types\x18\x08 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xc8\x01\x18\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12X\n\x0cregion_codes\x18\t \x03(\tBB\xbaH?\x92\x01<\x10\xc8\x01\x18\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12\x15\n\x04\x65tag\x18\x14 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\xc0\x02\n\nLoggedCall\x12\x11\n\tlog_index\x18\x01 \x01(\x03\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsubsystem\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\x15\n\ragreement_key\x18\x06 \x01(\t\x12\x19\n\x11\x61greement_version\x18\x07 \x01(\x03\x12\x13\n\x0blegal_basis\x18\x08 \x01(\t\x12\x16\n\x0erequest_digest\x18\t \x01(\x0c\x12\x14\n\x0creply_digest\x18\n \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x10\n\x08trace_id\x18\r \x01(\t\x12\x15\n\rprevious_hash\x18\x0e \x01(\x0c\"\xed\x01\n\x0cSubscription\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x19\n\x11subscription_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x14\n\x0cregion_codes\x18\x04 \x03(\t\x12\x1b\n\x13\x61\x63knowledged_cursor\x18\x05 \x01(\x03\x12\x12\n\nlag_events\x18\x06 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x07 \x01(\x01\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\t \x01(\x08\"\xd4\x01\n\x0e\x44\x65liveredEvent\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cregion_codes\x18\x07 \x03(\t\x12\x0f\n\x07payload\x18\x08 \x01(\x0c\x12\x13\n\x0btraceparent\x18\t \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eldex/api/exchange/v1/agreement.proto\x12\x15\x65ldex.api.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"z\n\x0cPurposeTerms\x12\x31\n\x07purpose\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,63}$\x12\x1d\n\x0blegal_basis\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x18\n\x10requires_consent\x18\x03 \x01(\x08\"\xa1\x01\n\nFieldGrant\x12=\n\x06method\x18\x01 \x01(\tB-\xbaH*r(\x18\xc8\x01\x32#^/[A-Za-z0-9_.]+/([A-Za-z0-9]+|\\*)$\x12(\n\x0creply_fields\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xc8\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12*\n\x0erequest_fields\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xc8\x01\"\x07r\x05\x10\x01\x18\xc8\x01\"\x90\x08\n\tAgreement\x12\x37\n\ragreement_key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{2,63}$\x12\x42\n\tsubsystem\x18\x02 \x01(\tB/\xbaH,r*2(^member/[a-z0-9-]{1,64}/[a-z0-9-]{1,64}$\x12H\n\x07methods\x18\x03 \x03(\tB7\xbaH4\x92\x01\x31\x10\xf4\x03\x18\x01\"*r(\x18\xc8\x01\x32#^/[A-Za-z0-9_.]+/([A-Za-z0-9]+|\\*)$\x12;\n\x08purposes\x18\x04 \x03(\tB)\xbaH&\x92\x01#\x10\x32\x18\x01\"\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{1,63}$\x12\x1f\n\x0blegal_basis\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xac\x02\x12-\n\nvalid_from\x18\x06 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12#\n\x08valid_to\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12)\n\x0b\x65vent_types\x18\x08 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\xc8\x01\x18\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12X\n\x0cregion_codes\x18\t \x03(\tBB\xbaH?\x92\x01<\x10\xc8\x01\x18\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12\x44\n\rpurpose_terms\x18\n \x03(\x0b\x32#.eldex.api.exchange.v1.PurposeTermsB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x42\n\x0c\x66ield_grants\x18\x0b \x03(\x0b\x32!.eldex.api.exchange.v1.FieldGrantB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12^\n\x13\x63\x61ller_region_codes\x18\x0c \x03(\tBA\xbaH>\x92\x01;\x10\x32\x18\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12`\n\x14subject_region_codes\x18\r \x03(\tBB\xbaH?\x92\x01<\x10\xc8\x01\x18\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12\x17\n\x0f\x63hecks_subjects\x18\x0e \x01(\x08\x12\x1b\n\x13permits_break_glass\x18\x0f \x01(\x08\x12\x1a\n\x12\x63onceals_existence\x18\x10 \x01(\x08\x12\x1e\n\rrows_per_call\x18\x11 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1d\n\x0crows_per_day\x18\x12 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x11\n\tsuspended\x18\x13 \x01(\x08\x12\x15\n\x04\x65tag\x18\x14 \x01(\tB\x07\xbaH\x04r\x02\x18 \"\xc0\x02\n\nLoggedCall\x12\x11\n\tlog_index\x18\x01 \x01(\x03\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsubsystem\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\x15\n\ragreement_key\x18\x06 \x01(\t\x12\x19\n\x11\x61greement_version\x18\x07 \x01(\x03\x12\x13\n\x0blegal_basis\x18\x08 \x01(\t\x12\x16\n\x0erequest_digest\x18\t \x01(\x0c\x12\x14\n\x0creply_digest\x18\n \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x10\n\x08trace_id\x18\r \x01(\t\x12\x15\n\rprevious_hash\x18\x0e \x01(\x0c\"\xed\x01\n\x0cSubscription\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x19\n\x11subscription_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x14\n\x0cregion_codes\x18\x04 \x03(\t\x12\x1b\n\x13\x61\x63knowledged_cursor\x18\x05 \x01(\x03\x12\x12\n\nlag_events\x18\x06 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x07 \x01(\x01\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\t \x01(\x08\"\xd4\x01\n\x0e\x44\x65liveredEvent\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cregion_codes\x18\x07 \x03(\t\x12\x0f\n\x07payload\x18\x08 \x01(\x0c\x12\x13\n\x0btraceparent\x18\t \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eldex.api.exchange.v1.agreement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PURPOSETERMS'].fields_by_name['purpose']._loaded_options = None
+  _globals['_PURPOSETERMS'].fields_by_name['purpose']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{1,63}$'
+  _globals['_PURPOSETERMS'].fields_by_name['legal_basis']._loaded_options = None
+  _globals['_PURPOSETERMS'].fields_by_name['legal_basis']._serialized_options = b'\272H\005r\003\030\254\002'
+  _globals['_FIELDGRANT'].fields_by_name['method']._loaded_options = None
+  _globals['_FIELDGRANT'].fields_by_name['method']._serialized_options = b'\272H*r(\030\310\0012#^/[A-Za-z0-9_.]+/([A-Za-z0-9]+|\\*)$'
+  _globals['_FIELDGRANT'].fields_by_name['reply_fields']._loaded_options = None
+  _globals['_FIELDGRANT'].fields_by_name['reply_fields']._serialized_options = b'\272H\017\222\001\014\020\310\001\"\007r\005\020\001\030\310\001'
+  _globals['_FIELDGRANT'].fields_by_name['request_fields']._loaded_options = None
+  _globals['_FIELDGRANT'].fields_by_name['request_fields']._serialized_options = b'\272H\017\222\001\014\020\310\001\"\007r\005\020\001\030\310\001'
   _globals['_AGREEMENT'].fields_by_name['agreement_key']._loaded_options = None
   _globals['_AGREEMENT'].fields_by_name['agreement_key']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{2,63}$'
   _globals['_AGREEMENT'].fields_by_name['subsystem']._loaded_options = None
@@ -50,14 +60,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGREEMENT'].fields_by_name['event_types']._serialized_options = b'\272H\021\222\001\016\020\310\001\030\001\"\007r\005\020\001\030\310\001'
   _globals['_AGREEMENT'].fields_by_name['region_codes']._loaded_options = None
   _globals['_AGREEMENT'].fields_by_name['region_codes']._serialized_options = b'\272H?\222\001<\020\310\001\030\001\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$'
+  _globals['_AGREEMENT'].fields_by_name['purpose_terms']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['purpose_terms']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_AGREEMENT'].fields_by_name['field_grants']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['field_grants']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_AGREEMENT'].fields_by_name['caller_region_codes']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['caller_region_codes']._serialized_options = b'\272H>\222\001;\0202\030\001\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$'
+  _globals['_AGREEMENT'].fields_by_name['subject_region_codes']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['subject_region_codes']._serialized_options = b'\272H?\222\001<\020\310\001\030\001\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$'
+  _globals['_AGREEMENT'].fields_by_name['rows_per_call']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['rows_per_call']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_AGREEMENT'].fields_by_name['rows_per_day']._loaded_options = None
+  _globals['_AGREEMENT'].fields_by_name['rows_per_day']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_AGREEMENT'].fields_by_name['etag']._loaded_options = None
   _globals['_AGREEMENT'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030 '
-  _globals['_AGREEMENT']._serialized_start=151
-  _globals['_AGREEMENT']._serialized_end=695
-  _globals['_LOGGEDCALL']._serialized_start=698
-  _globals['_LOGGEDCALL']._serialized_end=1018
-  _globals['_SUBSCRIPTION']._serialized_start=1021
-  _globals['_SUBSCRIPTION']._serialized_end=1258
-  _globals['_DELIVEREDEVENT']._serialized_start=1261
-  _globals['_DELIVEREDEVENT']._serialized_end=1473
+  _globals['_PURPOSETERMS']._serialized_start=150
+  _globals['_PURPOSETERMS']._serialized_end=272
+  _globals['_FIELDGRANT']._serialized_start=275
+  _globals['_FIELDGRANT']._serialized_end=436
+  _globals['_AGREEMENT']._serialized_start=439
+  _globals['_AGREEMENT']._serialized_end=1479
+  _globals['_LOGGEDCALL']._serialized_start=1482
+  _globals['_LOGGEDCALL']._serialized_end=1802
+  _globals['_SUBSCRIPTION']._serialized_start=1805
+  _globals['_SUBSCRIPTION']._serialized_end=2042
+  _globals['_DELIVEREDEVENT']._serialized_start=2045
+  _globals['_DELIVEREDEVENT']._serialized_end=2257
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,74 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class PurposeTerms(_message.Message):
+    """What a purpose rests on, and what it asks of the person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    REQUIRES_CONSENT_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """The purpose's code, one of the agreement's `purposes`."""
+    legal_basis: _builtins.str
+    """The law, regulation or contract for this purpose; empty: that of the agreement."""
+    requires_consent: _builtins.bool
+    """Whether the person must have consented to this recipient and purpose (个人信息保护法 第二十三条、第二十九条)."""
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        requires_consent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legal_basis", b"legal_basis", "purpose", b"purpose", "requires_consent", b"requires_consent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurposeTerms: _TypeAlias = PurposeTerms  # noqa: Y015
+
+@_typing.final
+class FieldGrant(_message.Message):
+    """What of a method's replies and requests an agreement grants. Paths name fields by name at any depth, through repeated fields
+    (`residents.document.kind`); a message that is named is granted whole; `*` grants all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    REPLY_FIELDS_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELDS_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """A full method name, or a service's name with /* for all methods without a grant of their own."""
+    @_builtins.property
+    def reply_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the reply that are granted; everything else is left out. Page tokens always pass."""
+
+    @_builtins.property
+    def request_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the request that may be given, so that nobody learns by filtering what is not granted. Always allowed: request_id,
+        etag, page_size, page_token, read_mask.
+        """
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        reply_fields: _abc.Iterable[_builtins.str] | None = ...,
+        request_fields: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "reply_fields", b"reply_fields", "request_fields", b"request_fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldGrant: _TypeAlias = FieldGrant  # noqa: Y015
+
+@_typing.final
 class Agreement(_message.Message):
     """Who may call what, for which purpose, and which events they may have (AccessRight in X-Road's words)."""
 
@@ -35,6 +103,16 @@ class Agreement(_message.Message):
     VALID_TO_FIELD_NUMBER: _builtins.int
     EVENT_TYPES_FIELD_NUMBER: _builtins.int
     REGION_CODES_FIELD_NUMBER: _builtins.int
+    PURPOSE_TERMS_FIELD_NUMBER: _builtins.int
+    FIELD_GRANTS_FIELD_NUMBER: _builtins.int
+    CALLER_REGION_CODES_FIELD_NUMBER: _builtins.int
+    SUBJECT_REGION_CODES_FIELD_NUMBER: _builtins.int
+    CHECKS_SUBJECTS_FIELD_NUMBER: _builtins.int
+    PERMITS_BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    CONCEALS_EXISTENCE_FIELD_NUMBER: _builtins.int
+    ROWS_PER_CALL_FIELD_NUMBER: _builtins.int
+    ROWS_PER_DAY_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     agreement_key: _builtins.str
     """Its key, chosen by those who made it."""
@@ -42,6 +120,18 @@ class Agreement(_message.Message):
     """The subsystem it is made with: member/<member>/<subsystem>."""
     legal_basis: _builtins.str
     """The law, regulation or contract it rests on."""
+    checks_subjects: _builtins.bool
+    """Whether persons are held against `subject_region_codes` by key; else only divisions that a request names are."""
+    permits_break_glass: _builtins.bool
+    """Whether an emergency may set consent and place aside, loudly and reviewed afterwards."""
+    conceals_existence: _builtins.bool
+    """Whether "there is none" and "you may not know" must look alike."""
+    rows_per_call: _builtins.int
+    """Most rows one reply may hold; 0: no limit."""
+    rows_per_day: _builtins.int
+    """Most rows in a day (China's) over all methods; 0: no limit."""
+    suspended: _builtins.bool
+    """Whether it rests for now: nothing is allowed under it."""
     etag: _builtins.str
     """Version, to be handed back with a change. Output only."""
     @_builtins.property
@@ -68,6 +158,24 @@ class Agreement(_message.Message):
     def region_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Divisions whose events it may have; each stands for all below it."""
 
+    @_builtins.property
+    def purpose_terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurposeTerms]:
+        """What the purposes rest on; a purpose without terms has the agreement's legal basis and needs no consent."""
+
+    @_builtins.property
+    def field_grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldGrant]:
+        """Fields granted per method. Without any, the agreement grants all fields of its methods; with some, a method without a grant is
+        refused.
+        """
+
+    @_builtins.property
+    def caller_region_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Cities whose members may call under it, by the certificate; empty: the exchange's own city."""
+
+    @_builtins.property
+    def subject_region_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Divisions in which the persons concerned must live; empty: anywhere."""
+
     def __init__(
         self,
         *,
@@ -80,11 +188,21 @@ class Agreement(_message.Message):
         valid_to: _date_pb2.Date | None = ...,
         event_types: _abc.Iterable[_builtins.str] | None = ...,
         region_codes: _abc.Iterable[_builtins.str] | None = ...,
+        purpose_terms: _abc.Iterable[Global___PurposeTerms] | None = ...,
+        field_grants: _abc.Iterable[Global___FieldGrant] | None = ...,
+        caller_region_codes: _abc.Iterable[_builtins.str] | None = ...,
+        subject_region_codes: _abc.Iterable[_builtins.str] | None = ...,
+        checks_subjects: _builtins.bool = ...,
+        permits_break_glass: _builtins.bool = ...,
+        conceals_existence: _builtins.bool = ...,
+        rows_per_call: _builtins.int = ...,
+        rows_per_day: _builtins.int = ...,
+        suspended: _builtins.bool = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "etag", b"etag", "event_types", b"event_types", "legal_basis", b"legal_basis", "methods", b"methods", "purposes", b"purposes", "region_codes", b"region_codes", "subsystem", b"subsystem", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "caller_region_codes", b"caller_region_codes", "checks_subjects", b"checks_subjects", "conceals_existence", b"conceals_existence", "etag", b"etag", "event_types", b"event_types", "field_grants", b"field_grants", "legal_basis", b"legal_basis", "methods", b"methods", "permits_break_glass", b"permits_break_glass", "purpose_terms", b"purpose_terms", "purposes", b"purposes", "region_codes", b"region_codes", "rows_per_call", b"rows_per_call", "rows_per_day", b"rows_per_day", "subject_region_codes", b"subject_region_codes", "subsystem", b"subsystem", "suspended", b"suspended", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Final
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode
+
+ALL: Final = "*"
+"""In a grant: every field."""
+HOW_TO_ASK: Final = "/eldex.api.exchange.v1.CatalogueService/RequestAccess"
 
 
 class NoAgreement(DomainError):
     """Nothing lets the caller do this; says which right is missing and never anything of a person."""
 
     kind, reason = Kind.DENIED, "ACCESS_DENIED"
-    zh = "{subsystem} 无权{what}：{missing_zh}。如需要，请向该数据的提供部门和交换平台运营方申请共享协议。"
+    zh = (
+        "{subsystem} 无权{what}：{missing_zh}。如需要，请通过 {how} "
+        "向该数据的提供部门和交换平台运营方申请共享协议。"
+    )
     en = (
         "{subsystem} may not {what_en}: {missing}. To get the right, ask the providing department "
-        "and the operator of the exchange for an agreement."
+        "and the operator of the exchange for an agreement, by {how}."
     )
 
-    def __init__(self, subsystem: str, what: str, missing: str, missing_zh: str) -> None:
+    def __init__(
+        self, subsystem: str, what: str, missing: str, missing_zh: str, right: str = "AGREEMENT"
+    ) -> None:
         super().__init__(
             subsystem=subsystem,
             what=f"使用 {what}",
             what_en=f"use {what}",
             missing=missing,
             missing_zh=missing_zh,
+            right=right,
+            how=HOW_TO_ASK,
         )
 
 
@@ -39,9 +51,46 @@ class PurposeMissing(DomainError):
     en = "no purpose: give the purpose code of your agreement in the metadata eldex-purpose"
 
 
+class PurposeMalformed(DomainError):
+    """What was given as purpose is no code, and is not repeated to anybody."""
+
+    kind, reason = Kind.INVALID, "PURPOSE_INVALID"
+    zh = "用途代码格式有误：2 至 64 个小写字母、数字或连字符"
+    en = "the purpose is no code: 2 to 64 small letters, digits or hyphens"
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeTerms:
+    """What a purpose rests on, and whether the person must have consented (PIPL 13, 23, 29)."""
+
+    purpose: str
+    legal_basis: str = ""
+    """Empty: the agreement's."""
+    requires_consent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGrant:
+    """Which fields of a method's replies are given, and which of its request may be used.
+
+    Paths are field names joined by dots, through repeated fields; a message that is named is
+    granted whole; `*` grants all.
+    """
+
+    method: str
+    """A full method name, or `/<service>/*` for all of its methods without a grant of their own."""
+    reply_fields: tuple[str, ...] = ()
+    request_fields: tuple[str, ...] = ()
+
+
 @dataclass(kw_only=True)
 class Agreement(Aggregate):
-    """Who may call what for which purpose, and which events they may have (M000-36, 809 号令)."""
+    """Who may call what for which purpose, and which events they may have (M000-36, 809 号令).
+
+    What is left empty restricts nothing that older agreements allowed: no grants mean all fields,
+    no divisions mean persons from anywhere, limits of 0 mean none. One thing is never open: without
+    `caller_regions` only members of the exchange's own city may call.
+    """
 
     subsystem: str
     """`member/<member>/<subsystem>`."""
@@ -53,15 +102,47 @@ class Agreement(Aggregate):
     valid_to: date | None = None
     event_types: list[str] = field(default_factory=list)
     region_codes: list[RegionCode] = field(default_factory=list)
+    purpose_terms: list[PurposeTerms] = field(default_factory=list)
+    field_grants: list[FieldGrant] = field(default_factory=list)
+    caller_regions: list[RegionCode] = field(default_factory=list)
+    subject_regions: list[RegionCode] = field(default_factory=list)
+    checks_subjects: bool = False
+    """Hold persons against `subject_regions` by key; else only divisions that requests name."""
+    permits_break_glass: bool = False
+    conceals_existence: bool = False
+    """What is not there and what may not be known get the same answer."""
+    rows_per_call: int = 0
+    rows_per_day: int = 0
+    suspended: bool = False
 
     def holds(self, on: date) -> bool:
         """Whether it is in force on a day."""
-        return self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
+        is_its_time = self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
+        return is_its_time and not self.suspended
 
     def covers(self, method: str) -> bool:
         """Whether it names the method, or all of its service's."""
-        service = method.rpartition("/")[0]
-        return method in self.methods or f"{service}/*" in self.methods
+        return method in self.methods or every_method_of(method) in self.methods
+
+    def terms(self, purpose: str) -> PurposeTerms:
+        """What a purpose rests on, with the agreement's basis where it has none of its own."""
+        for terms in self.purpose_terms:
+            if terms.purpose == purpose:
+                basis = terms.legal_basis or self.legal_basis
+                return PurposeTerms(purpose, basis, terms.requires_consent)
+        return PurposeTerms(purpose, self.legal_basis)
+
+    def grant(self, method: str) -> FieldGrant | None:
+        """The fields of a method; None: there are grants, and none is for it."""
+        if not self.field_grants:
+            return FieldGrant(method, (ALL,), (ALL,))
+        by_name = {grant.method: grant for grant in self.field_grants}
+        return by_name.get(method) or by_name.get(every_method_of(method))
+
+
+def every_method_of(method: str) -> str:
+    """How an agreement names all methods of this method's service."""
+    return f"{method.rpartition('/')[0]}/*"
 
 
 def decide_call(

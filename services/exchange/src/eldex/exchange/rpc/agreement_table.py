@@ -4,32 +4,76 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 from eldex.common.errors import DomainError
 from eldex.common.logs import logger
-from eldex.common.store import UnitOfWork
+from eldex.common.store import Index, UnitOfWork, from_document
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
 
-_EVERY_SECONDS = 0.5
+HISTORY: Final = "agreements_history"
+COLLECTIONS: Final = {HISTORY: [Index((("recorded_at", 1),))]}
+_EVERY_SECONDS = 0.25
 _MOST = 10_000
+_OVERLAP = timedelta(seconds=60)
+"""A version is looked for so long after its time: the clocks of replicas differ, commits take time."""
 
 
 class AgreementTable:
-    """A copy of the agreements, read again twice a second and after every change of our own."""
+    """A copy of the agreements: read whole at the start, then by the versions that come.
+
+    Every change adds a version to the history, so that four times a second only what is new is asked
+    for, however many agreements there are.
+    """
 
     def __init__(self, work: UnitOfWork[Stores]) -> None:
         self._work = work
-        self._all: Sequence[Agreement] = ()
+        self._by_key: dict[str, Agreement] = {}
+        self._by_subsystem: dict[str, list[Agreement]] = {}
+        self._since: datetime | None = None
+        self.generation = 0
+        """Grows with every change: what was worked out from the agreements before is worth nothing."""
 
     def all(self) -> Sequence[Agreement]:
         """Every agreement, in force or not."""
-        return self._all
+        return tuple(self._by_key.values())
+
+    def of(self, subsystem: str) -> Sequence[Agreement]:
+        """The agreements made with a subsystem, in key order."""
+        return self._by_subsystem.get(subsystem, ())
 
     async def refresh(self) -> None:
-        """Read them now."""
-        page = await self._work.read(lambda stores: stores.agreements.page({}, size=_MOST))
-        self._all = tuple(page.items)
+        """Take in what has changed."""
+        now = self._work.clock()
+        if self._since is None:
+            page = await self._work.read(lambda stores: stores.agreements.page({}, size=_MOST))
+            self._take(page.items)
+        else:
+            found = await self._work.backend.query(
+                HISTORY, {"recorded_at": {"$gte": self._since - _OVERLAP}}, [("_id", 1)]
+            )
+            self._take([from_document(Agreement, each["document"]) for each in found])
+        self._since = now
+
+    def _take(self, found: Sequence[Agreement]) -> None:
+        fresh = [a for a in found if a.version > self._version(a.key)]
+        if not fresh:
+            return
+        for agreement in fresh:
+            if agreement.version > self._version(agreement.key):
+                self._by_key[agreement.key] = agreement
+        self._by_key = dict(sorted(self._by_key.items()))
+        by_subsystem: dict[str, list[Agreement]] = {}
+        for agreement in self._by_key.values():
+            by_subsystem.setdefault(agreement.subsystem, []).append(agreement)
+        self._by_subsystem = by_subsystem
+        self.generation += 1
+
+    def _version(self, key: str) -> int:
+        known = self._by_key.get(key)
+        return known.version if known else 0
 
     async def run(self) -> None:
         """Keep the copy fresh until cancelled."""
