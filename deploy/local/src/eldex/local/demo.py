@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from eldex.console import accounts
+from eldex.evidence.receipts import Receipt
 from eldex.local import cli, stories
 from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
@@ -51,10 +52,10 @@ class Aloud:
 
     def act(self, who: str, what: str, told: Told) -> None:
         """Who did what; the receipt is the call's place in the message log."""
-        receipt, _, digest = told.receipt.partition(":")
+        receipt = Receipt.parse(told.receipt)
         _out.print(
             f"   [cyan]{who}[/cyan]: {what}  "
-            f"[dim]{told.milliseconds:.0f} ms · receipt {receipt}:{digest[:12]}…[/dim]"
+            f"[dim]{told.milliseconds:.0f} ms · receipt {receipt.index}:{receipt.leaf_hash.hex()[:12]}…[/dim]"
         )
 
     def effect(self, where: str, what: str, seen: Seen, since: float) -> None:

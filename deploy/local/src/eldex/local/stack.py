@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from eldex.console import accounts
+from eldex.exchange.store import secrets as exchange_keys
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
@@ -242,6 +243,8 @@ class Stack:
             put(sealing, secrets.token_hex(64).encode(), private=True)
         if "console" in self.services:
             accounts.ensure(self.secrets)
+        if "exchange" in self.services:
+            exchange_keys.ensure(self.secrets, city)
 
     def _port_names(self) -> list[str]:
         names = ["mongod", "kafka", "kafka-controller"]

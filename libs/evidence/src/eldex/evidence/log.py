@@ -129,6 +129,11 @@ class Log:
         """How many records the log has."""
         return self._head.size
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether a failed write could not be taken back: nothing is appended until it is opened again."""
+        return self._is_failed
+
     def checkpoint(self) -> Checkpoint:
         """The head of the log: its size and root, to be signed."""
         return self._head

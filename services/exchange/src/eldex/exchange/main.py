@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import yaml
 from google.protobuf.json_format import ParseDict
+from pydantic import Field
 
 from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
 from eldex.common.rpc.client import channel
@@ -15,16 +16,18 @@ from eldex.common.rpc.trunk import Trunk
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.settings import Settings
 from eldex.common.store import Mark
+from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange import handlers, wire
 from eldex.exchange.handlers import Stores
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.service import ExchangeService, may_call
 from eldex.exchange.store import feed as feed_store
-from eldex.exchange.store import message_log as log_store
+from eldex.exchange.store import record_index, secrets
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.feed import Feed
 from eldex.exchange.store.message_log import MessageLog
+from eldex.exchange.store.record_index import RecordIndex
 
 
 class ExchangeSettings(Settings):
@@ -32,6 +35,11 @@ class ExchangeSettings(Settings):
 
     data_dir: Path
     """Where the message log is kept."""
+    subject_keys_dir: Path | None = None
+    """Where the keys are kept with which the log hashes whom a record is about; by default
+    `subject-keys` in the data folder. Never in the backups of the log: they must be able to forget."""
+    checkpoint_seconds: float = Field(1.0, gt=0, le=60)
+    """How old the head of the message log may be before it is signed."""
     agreements_file: Path | None = None
     """Agreements to begin with (YAML); those that are known already are left as they are."""
 
@@ -43,14 +51,24 @@ class Exchange:
         self.parts, self.settings = parts, settings
         self.agreements = AgreementTable(parts.work)
         self.feed = Feed(parts.backend)
-        self.log = MessageLog(settings.data_dir / "message-log", parts.backend)
+        self.subject_keys = SubjectKeys(
+            settings.subject_keys_dir or settings.data_dir / "subject-keys"
+        )
+        self.log = MessageLog(
+            settings.data_dir / "message-log",
+            secrets.read_signer(settings.secrets_dir / secrets.LOG),
+            self.subject_keys,
+            RecordIndex(parts.backend),
+            parts.clock,
+            interval_seconds=settings.checkpoint_seconds,
+        )
         self.service = ExchangeService(
             parts.work, self.agreements, self.feed, self.log, parts.clock
         )
 
     async def start(self) -> None:
         """Open the log and the feed, and take in the agreements to begin with."""
-        await self.parts.backend.prepare({**feed_store.COLLECTIONS, **log_store.COLLECTIONS})
+        await self.parts.backend.prepare({**feed_store.COLLECTIONS, **record_index.COLLECTIONS})
         await self.feed.start()
         await self.log.start()
         self.parts.stack.push_async_callback(self.log.close)

@@ -7,10 +7,10 @@ from typing import Never
 from google.protobuf.message import Message
 
 from eldex.api.exchange.v1 import agreement_pb2 as pb
-from eldex.common.dates import day, instant, optional_day, proto_day, proto_instant
+from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.agreements import Agreement
-from eldex.exchange.domain.message_log import LogEntry, LoggedCall
+from eldex.exchange.domain.message_log import LoggedRecord
 from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
 
 
@@ -62,44 +62,24 @@ def subscription(
     )
 
 
-def logged_call(call: LoggedCall) -> pb.LoggedCall:
-    """An entry of the log: what is chained, kept and shown."""
-    entry = call.entry
+def logged_call(found: LoggedRecord) -> pb.LoggedCall:
+    """A record of the log as `ListCalls` shows it."""
+    record = found.record
     return pb.LoggedCall(
-        log_index=call.index,
-        answered_at=proto_instant(entry.at),
-        subsystem=entry.subsystem,
-        method=entry.method,
-        purpose=entry.purpose,
-        agreement_key=entry.agreement_key,
-        agreement_version=entry.agreement_version,
-        legal_basis=entry.legal_basis,
-        request_digest=entry.request_digest,
-        reply_digest=entry.reply_digest,
-        code=entry.code,
-        reason=entry.reason,
-        trace_id=entry.trace_id,
-        previous_hash=call.previous_hash,
+        log_index=found.index,
+        answered_at=proto_instant(record.answered_at),
+        subsystem=record.subsystem,
+        method=record.method,
+        purpose=record.purpose,
+        agreement_key=record.agreement_key,
+        agreement_version=record.agreement_version,
+        legal_basis=record.legal_basis,
+        request_digest=record.request_digest,
+        reply_digest=record.reply_digest,
+        code=record.code,
+        reason=record.reason,
+        trace_id=record.trace_id,
     )
-
-
-def logged_call_in(message: pb.LoggedCall) -> LoggedCall:
-    """An entry as it was kept."""
-    entry = LogEntry(
-        at=instant(message.answered_at),
-        subsystem=message.subsystem,
-        method=message.method,
-        purpose=message.purpose,
-        agreement_key=message.agreement_key,
-        agreement_version=message.agreement_version,
-        legal_basis=message.legal_basis,
-        request_digest=message.request_digest,
-        reply_digest=message.reply_digest,
-        code=message.code,
-        reason=message.reason,
-        trace_id=message.trace_id,
-    )
-    return LoggedCall(message.log_index, entry, message.previous_hash)
 
 
 def delivered(event: FeedEvent) -> pb.DeliveredEvent:

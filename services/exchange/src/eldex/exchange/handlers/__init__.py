@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from eldex.common.aggregate import Page
 from eldex.common.errors import StaleVersion
 from eldex.common.identifiers import RegionCode
+from eldex.evidence.receipts import Receipt
 from eldex.exchange.domain.agreements import Agreement, Scope
-from eldex.exchange.domain.message_log import LogEntry, LoggedCall, Receipt
+from eldex.exchange.domain.message_log import LogEntry, LoggedRecord
 from eldex.exchange.domain.subscriptions import CursorUnknown, FeedEvent, Subscription
 
 
@@ -79,13 +80,21 @@ class Feed(Protocol):
 class MessageLog(Protocol):
     """The evidence: an entry per exchange, on disk before the reply leaves."""
 
+    def require(self) -> None:
+        """Raise `NoEvidence` while nothing can be written: before a call has any effect."""
+        ...
+
     async def append(self, entry: LogEntry) -> Receipt:
         """Write an entry; returns when it is on disk. Raises `NoEvidence`."""
         ...
 
+    def tell(self, entry: LogEntry) -> Awaitable[Receipt]:
+        """Have an entry written for somebody who has gone."""
+        ...
+
     async def search(
         self, where: dict[str, Any], *, size: int, before: int | None
-    ) -> tuple[list[LoggedCall], int | None]:
+    ) -> tuple[list[LoggedRecord], int | None]:
         """Entries that match, newest first, and where the next page begins."""
         ...
 

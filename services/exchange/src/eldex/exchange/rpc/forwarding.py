@@ -7,7 +7,7 @@ receipt goes with it. A denied call is evidence too.
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -33,6 +33,7 @@ from eldex.exchange.domain.agreements import Agreement, decide_call
 from eldex.exchange.domain.message_log import LogEntry
 from eldex.exchange.handlers import MessageLog
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.subjects import Subjects
 
 RECEIPT: Final = "eldex-receipt"
 TRACE: Final = "eldex-trace-id"
@@ -54,6 +55,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
     ) -> None:
         self._trunks, self._agreements, self._log, self._clock = trunks, agreements, log, clock
         self._in_flight, self._max_in_flight = 0, max_in_flight
+        self._subjects = Subjects()
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """A handler for any method of a department; None for what belongs to nobody."""
@@ -127,6 +129,8 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         agreement: Agreement | None = None
         purpose = metadata.get(PURPOSE, "")
         response, failed = b"", None
+        # A log that is known not to be writable: refused before anything has an effect.
+        self._log.require()
         try:
             if self._in_flight >= self._max_in_flight:
                 raise Overloaded(retry_after_seconds=0.5)
@@ -148,24 +152,44 @@ class ForwardingDoor(grpc.GenericRpcHandler):
                 self._in_flight -= 1
         except DomainError as error:
             failed = failure(error, language)
-        entry = LogEntry(
-            at=self._clock(),
+        except asyncio.CancelledError:
+            # The caller has gone, or its time has run out: that it asked is told all the same.
+            gone = ("CANCELLED", "CALLER_GONE")
+            self._log.tell(self._entry(subsystem, method, purpose, agreement, payload, None, *gone))
+            raise
+        reply = None if failed else response
+        code, reason = (failed.code.name, failed.reason) if failed else ("OK", "")
+        entry = self._entry(subsystem, method, purpose, agreement, payload, reply, code, reason)
+        # Raises NoEvidence if it cannot be written: then no reply leaves.
+        receipt = await self._log.append(entry)
+        trailing = {RECEIPT: str(receipt), TRACE: telemetry.trace_id()}
+        return Answer(response if not failed else b"", failed, trailing)
+
+    def _entry(
+        self,
+        subsystem: str,
+        method: str,
+        purpose: str,
+        agreement: Agreement | None,
+        request: bytes,
+        reply: bytes | None,
+        code: str,
+        reason: str,
+    ) -> LogEntry:
+        return LogEntry(
             subsystem=subsystem,
             method=method,
             purpose=purpose[:64],
             agreement_key=agreement.key if agreement else "",
             agreement_version=agreement.version if agreement else 0,
             legal_basis=agreement.legal_basis if agreement else "",
-            request_digest=hashlib.sha256(payload).digest(),
-            reply_digest=hashlib.sha256(response).digest() if not failed else b"",
-            code=failed.code.name if failed else "OK",
-            reason=failed.reason if failed else "",
+            request=request,
+            reply=reply,
+            code=code,
+            reason=reason,
             trace_id=telemetry.trace_id(),
+            subjects=self._subjects.of_call(method, request, reply or b""),
         )
-        # Raises NoEvidence if it cannot be written: then no reply leaves.
-        receipt = await self._log.append(entry)
-        trailing = {RECEIPT: str(receipt), TRACE: telemetry.trace_id()}
-        return Answer(response if not failed else b"", failed, trailing)
 
     async def _forward(
         self,

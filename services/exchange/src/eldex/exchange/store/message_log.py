@@ -1,227 +1,401 @@
-"""The message log: one entry per exchange, chained, on disk before the reply leaves.
+"""The message log: a record of every exchange, on disk before the reply leaves, in `eldex.evidence`'s form.
 
-Entries are `LoggedCall` messages, each preceded by its length (4 bytes, big-endian), in segment
-files named by the number of their first entry. Every entry carries the SHA-256 of the one before,
-so that a change anywhere shows at every later one. Concurrent calls share a write and a flush.
-MongoDB gets a copy to search in afterwards; the file is the truth.
+What arrives while a batch is being written goes into the next: concurrent calls share a write and a
+flush, and a lone one never waits. While records come, the head is signed and published once an
+interval, and at the stop. The folder belongs to one process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from eldex.api.exchange.v1 import agreement_pb2 as pb
-from eldex.common.errors import DomainError, Kind
+from eldex.common.clock import Clock
+from eldex.common.errors import CannotStart
 from eldex.common.logs import logger
-from eldex.common.store import Backend, ChangeSet, Document, Index, Write
-from eldex.exchange import wire
-from eldex.exchange.domain.message_log import LogEntry, LoggedCall, Receipt
+from eldex.evidence.errors import EvidenceError
+from eldex.evidence.log import Archived, Log
+from eldex.evidence.note import Note, Signer
+from eldex.evidence.receipts import Bundle, Receipt
+from eldex.evidence.records import SALT_BYTES, Record, SteadyClock, message_digest
+from eldex.evidence.segments import SEAL, SEGMENT, BrokenSegment, file_name
+from eldex.evidence.subjects import SubjectKeys, period_of
+from eldex.exchange.domain.message_log import (
+    BEYOND,
+    MOST_SUBJECTS,
+    LogEntry,
+    LoggedRecord,
+    NoEvidence,
+    RecordUnreadable,
+    Segment,
+    SegmentArchived,
+    SizeUnknown,
+)
+from eldex.exchange.store.record_index import RecordIndex
 
-CALLS: Final = "calls"
-COLLECTIONS: Final = {
-    CALLS: [
-        Index((("subsystem", 1), ("_id", -1))),
-        Index((("method", 1), ("_id", -1))),
-        Index((("trace_id", 1),)),
-    ]
-}
-_LENGTH_BYTES: Final = 4
-_SEGMENT_ENTRIES: Final = 100_000
-_GENESIS: Final = bytes(32)
+T = TypeVar("T")
+
+_MOST_AT_ONCE: Final = 4_096
+_MOST_TEXT: Final = 300
+_TRACE: Final = re.compile("[0-9a-f]{32}")
+_UNTELLABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_PROBE_BYTES: Final = 64 * 1024
+_PROBE_SECONDS: Final = 0.5
+_NO_REPLY: Final = b""
 
 
-class NoEvidence(DomainError):
-    """The log cannot be written: no reply leaves without evidence."""
-
-    kind, reason = Kind.UNAVAILABLE, "NO_EVIDENCE"
-    zh = "交换日志暂时无法写入，未留存证据的结果不予返回；请稍后以同一 request_id 重试"
-    en = (
-        "the message log cannot be written and no reply leaves without evidence: try again with "
-        "the same request_id"
-    )
-
-
-class BrokenLog(Exception):
-    """The log on disk is not what was written; says which entry."""
-
-
-def entry_hash(data: bytes) -> bytes:
-    """The hash of an entry (a leaf of RFC 9162)."""
-    return hashlib.sha256(b"\x00" + data).digest()
+@dataclass(slots=True)
+class _Waiting:
+    entry: LogEntry
+    done: asyncio.Future[Receipt]
 
 
 class MessageLog:
     """The log of one exchange process."""
 
-    def __init__(self, folder: Path, backend: Backend) -> None:
-        self._folder, self._backend = folder, backend
-        self._file = -1
-        self._next, self._last_hash = 0, _GENESIS
-        self._waiting: list[tuple[LogEntry, asyncio.Future[Receipt]]] = []
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer,
+        subjects: SubjectKeys,
+        index: RecordIndex,
+        clock: Clock,
+        *,
+        interval_seconds: float = 1.0,
+        height: int = 16,
+    ) -> None:
+        """A log; `start` opens it.
+
+        Args:
+            folder: its own folder.
+            signer: the log's key; its name is the origin of the log, for ever.
+            subjects: the keys with which it is told whom a record is about.
+            index: where records are searched.
+            clock: the time; records never go back behind the last one.
+            interval_seconds: how old a head may be before it is signed.
+            height: a segment has 2^height records, for ever.
+        """
+        self.origin = signer.verifier.name
+        self._folder, self._signer, self._subjects = folder, signer, subjects
+        self._index, self._clock = index, SteadyClock(clock)
+        self._system_clock = clock
+        self._interval, self._height = interval_seconds, height
+        self._log: Log | None = None
+        self._broken: Log | None = None
+        """One to be closed and opened again, once nobody reads in it."""
+        self._asking = 0
+        self._period = ""
+        self._note: Note | None = None
+        self._waiting: list[_Waiting] = []
+        # One thread of its own: one appender at a time, and no queue of other work before it.
+        self._thread = ThreadPoolExecutor(1, "message-log")
         self._writer: asyncio.Task[None] | None = None
-        self._indexed: list[pb.LoggedCall] = []
-        self._indexer: asyncio.Task[None] | None = None
+        self._publisher: asyncio.Task[None] | None = None
+        self._publishing = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._healer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the log: check the last segment, cut off what a crash left half-written."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        segments = sorted(self._folder.glob("*.log"))
-        newest = await self._backend.query(CALLS, {}, [("_id", -1)], 1)
-        searchable = newest[0]["_id"] + 1 if newest else 0
-        if segments:
-            whole = 0
-            for end, call, data in read_segment(segments[-1]):
-                if call.previous_hash != self._last_hash and self._next:
-                    raise BrokenLog(f"{segments[-1].name}: entry {call.log_index} does not follow")
-                self._next, self._last_hash, whole = call.log_index + 1, entry_hash(data), end
-                if call.log_index >= searchable:
-                    self._indexed.append(call)
-            if whole < segments[-1].stat().st_size:
-                logger().warning("log_tail_cut", segment=segments[-1].name, kept_bytes=whole)
-                os.truncate(segments[-1], whole)
-        self._open(segments[-1] if segments else self._segment())
-        self._index_later()
+        """Open the log: cut off what a crash left half-written, refuse what is not what was written."""
+        try:
+            log = await asyncio.to_thread(self._open)
+        except EvidenceError as error:
+            raise CannotStart(f"the message log in {self._folder}: {error}") from error
+        if log.torn_bytes:
+            logger().warning("log_tail_cut", bytes=log.torn_bytes)
+        self._clock = SteadyClock(self._system_clock, await asyncio.to_thread(_last_time, log))
+        await self._index.start(log.size, partial(_record_unless_archived, log))
+        await self.publish()
 
-    def _segment(self) -> Path:
-        return self._folder / f"{self._next:012d}.log"
+    def _open(self) -> Log:
+        self._log = Log.open(self._folder, self.origin, height=self._height)
+        return self._log
 
-    def _open(self, path: Path) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    @property
+    def _opened(self) -> Log:
+        if self._log is None:
+            raise NoEvidence
+        return self._log
+
+    @property
+    def size(self) -> int:
+        """How many records it has."""
+        return self._opened.size
+
+    def require(self) -> None:
+        """Raise `NoEvidence` while the log is known not to be writable: before a call has any effect."""
+        if self._healer is not None:
+            raise NoEvidence
 
     async def append(self, entry: LogEntry) -> Receipt:
-        """Write an entry; returns when it is on disk. Raises `NoEvidence`."""
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, future))
+        """Write an entry; returns when it is on disk. Raises `NoEvidence`, and then nothing of it is."""
+        return await asyncio.shield(self.tell(entry))
+
+    def tell(self, entry: LogEntry) -> asyncio.Future[Receipt]:
+        """Have an entry written for somebody who has gone; what `append` does, without the waiting."""
+        waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
-        return await asyncio.shield(future)
+        return waiting.done
 
     async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting, []
-            calls, frames, receipts = self._chain([entry for entry, _ in batch])
+            batch = self._waiting[:_MOST_AT_ONCE]
+            del self._waiting[: len(batch)]
+            entries = [each.entry for each in batch]
             try:
-                await asyncio.to_thread(self._flush, b"".join(frames))
-            except OSError as error:
-                logger().error("log_not_written", errno=error.errno)
-                for _, future in batch:
-                    future.set_exception(NoEvidence())
-                    future.exception()
+                first, lines, receipts = await loop.run_in_executor(
+                    self._thread, self._append, entries
+                )
+            except (OSError, EvidenceError, NoEvidence) as error:
+                self._failed(error)
+                for each in batch:
+                    _refuse(each.done)
                 continue
-            self._next = receipts[-1].index + 1
-            self._last_hash = receipts[-1].entry_hash
-            for (_, future), receipt in zip(batch, receipts, strict=True):
-                future.set_result(receipt)
-            self._indexed += calls
-            self._index_later()
-            if self._next % _SEGMENT_ENTRIES < len(batch):
-                self._open(self._segment())
+            for each, receipt in zip(batch, receipts, strict=True):
+                if receipt is None:
+                    _refuse(each.done)
+                else:
+                    each.done.set_result(receipt)
+            self._index.add(first, lines)
+            if self._publisher is None or self._publisher.done():
+                self._publisher = asyncio.create_task(self._publish_soon())
 
-    def _chain(
-        self, entries: Sequence[LogEntry]
-    ) -> tuple[list[pb.LoggedCall], list[bytes], list[Receipt]]:
-        number, last = self._next, self._last_hash
-        calls, frames, receipts = [], [], []
-        for entry in entries:
-            call = wire.logged_call(LoggedCall(number, entry, last))
-            data = call.SerializeToString(deterministic=True)
-            last = entry_hash(data)
-            calls.append(call)
-            frames.append(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
-            receipts.append(Receipt(number, last))
-            number += 1
-        return calls, frames, receipts
+    def _append(self, entries: Sequence[LogEntry]) -> tuple[int, list[bytes], list[Receipt | None]]:
+        log = self._opened
+        period = period_of(self._clock())
+        if period != self._period:
+            self._subjects.make(period)
+            self._period = period
+        salts = secrets.token_bytes(SALT_BYTES * len(entries))
+        lines: list[bytes] = []
+        places: list[tuple[int, bytes] | None] = []
+        for number, entry in enumerate(entries):
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            try:
+                line = self._record(entry, salt).encode()
+            except EvidenceError as error:  # one that cannot be told shall not stop its neighbours
+                logger().error("entry_not_told", method=entry.method[:200], problem=str(error))
+                places.append(None)
+                continue
+            places.append((len(lines), salt))
+            lines.append(line)
+        appended = log.append(lines)
+        first, leaves = appended.first, appended.leaf_hashes
+        receipts = [
+            place and Receipt(self.origin, first + place[0], leaves[place[0]], place[1])
+            for place in places
+        ]
+        return first, lines, receipts
 
-    def _flush(self, data: bytes) -> None:
-        before = os.fstat(self._file).st_size
+    def _record(self, entry: LogEntry, salt: bytes) -> Record:
+        subjects, reason = entry.subjects, entry.reason
+        if len(subjects) > MOST_SUBJECTS:
+            reason = reason or f"{BEYOND}:{len(subjects) - MOST_SUBJECTS}"
+            subjects = subjects[:MOST_SUBJECTS]
+        hashes = self._subjects.hashes(self._period, subjects) if subjects else ()
+        reply = entry.reply
+        return Record(
+            answered_at=self._clock(),
+            subsystem=_told(entry.subsystem),
+            method=_told(entry.method),
+            purpose=_told(entry.purpose),
+            legal_basis=_told(entry.legal_basis),
+            agreement_key=_told(entry.agreement_key),
+            agreement_version=entry.agreement_version,
+            subject_period=self._period if hashes else "",
+            subject_hashes=hashes,
+            request_digest=message_digest(salt, entry.request),
+            reply_digest=_NO_REPLY if reply is None else message_digest(salt, reply),
+            code=entry.code,
+            reason=_told(reason),
+            trace_id=entry.trace_id if _TRACE.fullmatch(entry.trace_id) else "",
+            kind=entry.kind,
+        )
+
+    def _failed(self, error: Exception) -> None:
+        number = error.errno if isinstance(error, OSError) else None
+        logger().error("log_not_written", errno=number, problem=type(error).__name__)
+        if self._log is not None and self._log.is_failed:
+            self._broken, self._log = self._log, None
+        if self._healer is None and not self._closing.is_set():
+            self._healer = asyncio.create_task(self._heal())
+
+    async def _heal(self) -> None:
+        """Try until the disk takes a file again; only then calls are let through again."""
+        loop = asyncio.get_running_loop()
+        # A disk sends no word when it can be written again.
+        while self._asking or not await loop.run_in_executor(self._thread, self._probe):  # noqa: ASYNC110
+            await asyncio.sleep(_PROBE_SECONDS)
+        self._healer = None
+        logger().info("log_writable_again")
+
+    def _probe(self) -> bool:
+        path = self._folder / ".probe"
         try:
-            written = os.write(self._file, data)
-            if written < len(data):
-                raise OSError(28, "the disk took only a part")
-            os.fdatasync(self._file)
-        except OSError:
-            os.ftruncate(self._file, before)  # half an entry is no entry
-            raise
-
-    def _index_later(self) -> None:
-        if self._indexed and (self._indexer is None or self._indexer.done()):
-            self._indexer = asyncio.create_task(self._index())
-
-    async def _index(self) -> None:
-        while self._indexed:
-            batch = self._indexed[:500]
-            writes = [Write(CALLS, _document(call)) for call in batch]
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
-                known = {
-                    d["_id"]
-                    for d in await self._backend.fetch(
-                        CALLS, "_id", [w.document["_id"] for w in writes]
-                    )
-                }
-                left = [w for w in writes if w.document["_id"] not in known]
-                if left:
-                    await self._backend.commit([ChangeSet(left)])
-            except DomainError as error:
-                logger().warning("log_not_searchable", reason=error.reason)
-                await asyncio.sleep(1.0)
-                continue
-            del self._indexed[: len(batch)]
+                written = os.write(descriptor, bytes(_PROBE_BYTES))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                path.unlink()
+            if self._log is None:
+                if self._broken is not None:
+                    self._broken.close()
+                    self._broken = None
+                self._open()
+        except (OSError, EvidenceError):
+            return False
+        return written == _PROBE_BYTES
 
-    async def close(self) -> None:
-        """Wait for what is under way and let go."""
-        for task in (self._writer, self._indexer):
-            if task is not None and not task.done():
-                await asyncio.wait([task], timeout=2.0)
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+    # --- heads -------------------------------------------------------------------------------------
+
+    async def _publish_soon(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._closing.wait()
+        except TimeoutError:
+            try:
+                await self.publish()
+            except (OSError, NoEvidence) as error:
+                # What was acknowledged is on disk; its head is signed with the next records.
+                logger().error("head_not_published", problem=type(error).__name__)
+
+    async def publish(self) -> Note:
+        """The head as it is now, signed; kept, so that the log never opens with less."""
+        async with self._publishing:
+            self._note = await self._ask(self._publish)
+            return self._note
+
+    def _publish(self, log: Log) -> Note:
+        head = log.checkpoint()
+        if self._note is not None and self._note.text == head.text():
+            return self._note
+        note = head.sign(self._signer)
+        log.publish(note)
+        return note
+
+    @property
+    def note(self) -> Note:
+        """The newest signed head."""
+        if self._note is None:
+            raise NoEvidence
+        return self._note
+
+    # --- proofs ------------------------------------------------------------------------------------
+
+    async def inclusion_proof(self, index: int, size: int) -> list[bytes]:
+        """The proof that a record is among the first `size`. Raises `SizeUnknown`."""
+        return await self._ask(lambda log: log.inclusion_proof(index, size))
+
+    async def consistency_proof(self, old: int, new: int) -> list[bytes]:
+        """The proof that nothing of the first `old` records changed since. Raises `SizeUnknown`."""
+        return await self._ask(lambda log: log.consistency_proof(old, new))
+
+    async def root(self, size: int) -> bytes:
+        """The root over the first `size` records. Raises `SizeUnknown`."""
+        return await self._ask(lambda log: log.root(size))
+
+    async def record(self, index: int) -> LoggedRecord:
+        """A record, from the log itself. Raises `SizeUnknown`, `SegmentArchived`, `RecordUnreadable`."""
+        return LoggedRecord(index, Record.parse(await self._stored(index)))
+
+    async def bundle(self, index: int, note: Note) -> bytes:
+        """A record with its proof under a signed head of this log (C2SP tlog-proof)."""
+        await self._stored(index)
+        return await self._ask(lambda log: Bundle.of(log, index, note).encode())
+
+    async def _stored(self, index: int) -> bytes:
+        try:
+            return await self._ask(lambda log: log.record(index))
+        except Archived as error:
+            raise SegmentArchived(index=index) from error
+        except BrokenSegment as error:
+            logger().error("record_unreadable", index=index, problem=str(error))
+            raise RecordUnreadable(index=index) from error
+
+    async def _ask(self, question: Callable[[Log], T]) -> T:
+        log = self._opened
+        self._asking += 1
+        try:
+            return await asyncio.to_thread(question, log)
+        except ValueError as error:
+            raise SizeUnknown(size=log.size) from error
+        finally:
+            self._asking -= 1
 
     async def search(
-        self, where: Document, *, size: int, before: int | None
-    ) -> tuple[list[LoggedCall], int | None]:
-        """Entries that match, newest first, and where the next page begins.
+        self, where: dict[str, Any], *, size: int, before: int | None
+    ) -> tuple[list[LoggedRecord], int | None]:
+        """Records that match, newest first, and where the next page begins."""
+        return await self._index.search(where, size=size, before=before)
 
-        What was written before the search began is found by it, unless the database is away.
-        """
-        if self._indexer is not None and not self._indexer.done():
-            await asyncio.wait([self._indexer], timeout=2.0)
-        if before is not None:
-            where = {**where, "_id": {"$lt": before}}
-        found = await self._backend.query(CALLS, where, [("_id", -1)], size + 1)
-        calls = [
-            wire.logged_call_in(pb.LoggedCall.FromString(document["entry"]))
-            for document in found[:size]
-        ]
-        return calls, calls[-1].index if len(found) > size else None
+    async def segments(self) -> list[Segment]:
+        """The files of the log, oldest first; a sealed one may be moved away."""
+        return await self._ask(self._segments)
+
+    def _segments(self, log: Log) -> list[Segment]:
+        found, capacity = [], 1 << self._height
+        for first in range(0, log.size, capacity):
+            name = file_name(first, SEGMENT)
+            is_sealed = (self._folder / file_name(first, SEAL)).exists()
+            is_there = (self._folder / name).exists()
+            count = min(capacity, log.size - first)
+            found.append(Segment(first, count, name, is_sealed, not is_there))
+        return found
+
+    async def close(self) -> None:
+        """Wait for what is under way, sign the last head and let go."""
+        if self._writer is not None and not self._writer.done():
+            await asyncio.wait([self._writer], timeout=5.0)
+        self._closing.set()
+        for task in (self._healer, self._publisher):
+            if task is not None and not task.done():
+                if task is self._healer:
+                    task.cancel()
+                await asyncio.wait([task], timeout=5.0)
+        if self._log is not None:
+            try:
+                await self.publish()
+            except OSError as error:
+                logger().error("head_not_published", problem=type(error).__name__)
+            await self._index.close()
+            self._log.close()
+            self._log = None
+        self._thread.shutdown()
 
 
-def read_segment(path: Path) -> Iterator[tuple[int, pb.LoggedCall, bytes]]:
-    """The entries of a segment: where each ends, the message, its bytes; stops at a torn tail."""
-    data = path.read_bytes()
-    start = 0
-    while start + _LENGTH_BYTES <= len(data):
-        length = int.from_bytes(data[start : start + _LENGTH_BYTES], "big")
-        end = start + _LENGTH_BYTES + length
-        if end > len(data):
-            return
-        entry = data[start + _LENGTH_BYTES : end]
-        yield end, pb.LoggedCall.FromString(entry), entry
-        start = end
+def _record_unless_archived(log: Log, index: int) -> bytes | None:
+    try:
+        return log.record(index)
+    except Archived:
+        return None
 
 
-def _document(call: pb.LoggedCall) -> dict[str, Any]:
-    return {
-        "_id": call.log_index,
-        "subsystem": call.subsystem,
-        "method": call.method,
-        "trace_id": call.trace_id,
-        "denied": call.code == "PERMISSION_DENIED",
-        "entry": call.SerializeToString(),
-    }
+def _last_time(log: Log) -> datetime | None:
+    line = _record_unless_archived(log, log.size - 1) if log.size else None
+    return Record.parse(line).answered_at if line else None
+
+
+def _told(text: str) -> str:
+    """A text as a record can tell it: printable, not endless."""
+    if len(text) > _MOST_TEXT:
+        text = text[:_MOST_TEXT]
+    return text if text.isprintable() else _UNTELLABLE.sub("\ufffd", text)
+
+
+def _refuse(done: asyncio.Future[Receipt]) -> None:
+    done.set_exception(NoEvidence())
+    done.exception()  # whoever waited may be gone; that is not an error of ours
