@@ -145,7 +145,7 @@ async def test_a_poison_message_goes_to_the_dead_letters_and_the_partition_goes_
     # The effects' own events are not for this relay: what is left is the dead letters'.
     bundles = await backend.outgoing(0)
     await backend.delivered([b for b in bundles if not b.entries[0]["_id"].startswith("dead/")])
-    await Relay(backend, producer, "institutions-0", system_clock).drain()
+    await Relay(backend, producer, "institutions-0").drain()
     arrived: asyncio.Queue[Record] = asyncio.Queue()
     reader = Consumer(kafka.bootstrap, f"{unique}-dead", [f"{name}-dead-letters"], arrived.put)
     reading = asyncio.create_task(reader.run())

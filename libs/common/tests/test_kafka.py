@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from eldex.common import metrics
 from eldex.common.errors import InvalidRequest, Unavailable, Violation
 from eldex.common.kafka import Consumer, Producer, Record, TopicPlan, create_topics
 from eldex.common.kafka import consumer as consumer_module
@@ -120,6 +121,22 @@ async def test_one_persons_records_are_applied_in_order_also_when_one_of_them_mu
         del reader.trouble["res_3:7"]
         await reader.until(lambda: len(reader.applied) == 320)
     assert reader.by_key() == {key: [f"{key}:{i}" for i in range(40)] for key in keys}
+
+
+async def test_whoever_gives_a_partition_up_tells_no_figures_of_it_any_more(
+    kafka: Kafka, topic: MakeTopic, producer: Producer, unique: str
+) -> None:
+    name, reader = await topic(2), Reader()
+    reader.trouble["res_1:0"] = Unavailable("MongoDB")
+    await producer.publish(records(name, ["res_1", "res_2", "res_3"], 1))
+    async with member(kafka, unique, name, reader) as consumer:
+        await reader.until(lambda: reader.tries["res_1:0"] >= 2)
+        consumer.flows()
+        told = metrics.exposition().decode()
+        assert [e for e in told.splitlines() if "_held{" in e and name in e and e.endswith(" 1.0")]
+    told = metrics.exposition().decode()
+    gauges = ("eldex_lag_events{", "eldex_lag_seconds{", "eldex_partition_held{")
+    assert not [e for e in told.splitlines() if e.startswith(gauges) and name in e]
 
 
 async def test_a_held_partition_holds_nobody_else(

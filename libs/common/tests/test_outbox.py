@@ -15,7 +15,6 @@ from eldex.api.registry.v1.resident_events_pb2 import ResidentDeceased, Resident
 from eldex.api.subsidies.v1.entitlement_events_pb2 import EntitlementEnded
 from eldex.api.topics import load_topics
 from eldex.common import outbox
-from eldex.common.clock import system_clock
 from eldex.common.errors import Unavailable
 from eldex.common.identifiers import is_key
 from eldex.common.kafka import Consumer, Producer, Record
@@ -144,7 +143,7 @@ class Replica:
 
     def __init__(self, backend: Backend, kafka: Kafka, instance: str) -> None:
         self.producer = Producer(kafka.bootstrap, instance)
-        self.relay = Relay(backend, self.producer, instance, system_clock)
+        self.relay = Relay(backend, self.producer, instance)
         self.running = asyncio.create_task(self.relay.run())
 
     async def end(self) -> None:
@@ -211,7 +210,7 @@ async def test_what_was_published_and_not_marked_is_published_again_under_the_sa
     await backend.commit([entered(*(death(all_of.name, "res_1") for _ in range(5)))])
     dying = DiesBeforeMarking(backend._client, database, backend._threads)
     producer = Producer(kafka.bootstrap, "registry-0")
-    relay = Relay(dying, producer, "registry-0", system_clock)
+    relay = Relay(dying, producer, "registry-0")
     with pytest.raises(SystemExit):
         await relay._round()
     producer.close()
@@ -269,7 +268,7 @@ async def test_a_process_that_ends_publishes_what_is_left(
 ) -> None:
     await backend.commit([entered(*(death(all_of.name, "res_1") for _ in range(3)))])
     producer = Producer(kafka.bootstrap, "registry-0")
-    await Relay(backend, producer, "registry-0", system_clock).drain()
+    await Relay(backend, producer, "registry-0").drain()
     assert (await backend.backlog()).events == 0
     assert len(await all_of.until(3)) == 3
     producer.close()
@@ -293,7 +292,7 @@ async def test_what_the_broker_refused_stays_in_the_outbox_and_is_tried_again() 
     backend, producer = MemoryBackend(), Refusing()
     await backend.prepare({OUTBOX: [], LEASES: []})
     await backend.commit([entered(death("residents", "res_1", "evt_1"))])
-    relay = Relay(backend, producer, "registry-0", system_clock)  # type: ignore[arg-type]
+    relay = Relay(backend, producer, "registry-0")  # type: ignore[arg-type]
     running = asyncio.create_task(relay.run())
     await empty(backend)
     running.cancel()

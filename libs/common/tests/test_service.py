@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pymongo import AsyncMongoClient
 from eldex.api.operations.v1 import operations_service_pb2 as pb
 from eldex.common.rpc.client import channel
 from eldex.common.testing.doors import GET, Caller
+from eldex.common.testing.homes import death
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod, binary
@@ -82,6 +84,19 @@ class Home:
         writer.close()
         head, _, body = raw.partition("\r\n\r\n")
         return int(head.split()[1]), body
+
+    async def metric(self, name: str) -> float:
+        """What the process tells of itself in one figure."""
+        _, body = await self.get("/metrics")
+        return next(float(e.split()[1]) for e in body.splitlines() if e.startswith(f"{name} "))
+
+    async def left_in_the_outbox(self, age: timedelta) -> None:
+        """An event that an earlier process committed and could not publish."""
+        entry = death("registry-residents", "res_1", timestamp=datetime.now(UTC) - age)
+        client: AsyncMongoClient[dict[str, Any]]
+        async with AsyncMongoClient(self.env["ELDEX_MONGO_URI"]) as client:
+            outbox: Any = client[f"{self.env['ELDEX_MONGO_PREFIX']}_homes"]["outbox"]
+            await outbox.insert_one({"_id": "out_1", "events": [entry]})
 
 
 @pytest.fixture
@@ -207,13 +222,23 @@ async def test_without_a_broker_it_serves_keeps_its_events_and_says_what_it_miss
     home: Home,
 ) -> None:
     home.env["ELDEX_KAFKA_BOOTSTRAP"] = f"{HOST}:{reserve()}"
+    await home.left_in_the_outbox(timedelta(hours=1))
     process = await home.start()
     await line(process, "service_started")
     troubled = await line(process, "kafka_troubled")
     assert troubled["reason"] in {"_TRANSPORT", "_ALL_BROKERS_DOWN"}
     exchange = home.authority.issue("511700/service/exchange")
     async with channel(f"{HOST}:{home.grpc}", exchange) as opened:
-        assert (await Caller("unary", opened).ask(GET, b"")).code == "OK"
+        reply = await Caller("unary", opened).ask(GET, b"")
+        flows = pb.GetFlowsResponse.FromString(reply.response)
+        assert (flows.outbox_events, flows.outbox_age_seconds > 3600) == (1, True)
+    async with asyncio.timeout(20):
+        # What an alarm goes by, while the relay waits for the broker.
+        while (waiting := await home.metric("eldex_outbox_age_seconds")) < 3600:
+            await asyncio.sleep(0.05)
+        while await home.metric("eldex_outbox_age_seconds") == waiting:
+            await asyncio.sleep(0.05)
+    assert await home.metric("eldex_outbox_events") == 1
     process.send_signal(signal.SIGTERM)
     await line(process, "service_stopped")
     async with asyncio.timeout(20):

@@ -86,7 +86,7 @@ async def test_one_trace_crosses_the_call_the_topic_and_the_effect(
     service = pb.DESCRIPTOR.services_by_name["OperationsService"]
     answer = await Dispatcher([(service, desk)], clock).answer(GET, b"", EXCHANGE, SAMPLED, None)
     assert answer.failure is None
-    relay = Relay(backend, broker, "registry-0", clock)  # type: ignore[arg-type]
+    relay = Relay(backend, broker, "registry-0")  # type: ignore[arg-type]
     await relay.drain()
     (record,) = broker.taken
     await Inbox("institutions", {ResidentDeceased: move_out}, work).apply(record)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,6 @@ from opentelemetry.trace import SpanKind
 
 from eldex.api.topics import Topic
 from eldex.common import metrics, steps, telemetry
-from eldex.common.clock import Clock
 from eldex.common.errors import Unavailable
 from eldex.common.identifiers import new_key
 from eldex.common.kafka import Producer, Record
@@ -101,9 +100,8 @@ def record_of(entry: Document) -> Record:
 class Relay:
     """Publishes what the outbox holds. One replica of a service at a time does it (a lease)."""
 
-    def __init__(self, backend: Backend, producer: Producer, instance: str, clock: Clock) -> None:
+    def __init__(self, backend: Backend, producer: Producer, instance: str) -> None:
         self._backend, self._producer, self._instance = backend, producer, instance
-        self._clock = clock
         self._wake = asyncio.Event()
         self._leased_until = 0.0
         self._renewing: asyncio.Task[bool] | None = None
@@ -170,7 +168,6 @@ class Relay:
         """Publish the oldest bundles; whether there may be more."""
         bundles = await self._backend.outgoing(_MOST_AT_ONCE)
         entries = [entry for bundle in bundles for entry in bundle.entries]
-        self._observe(entries)
         if not entries:
             return False
         steps.reached("between-commit-and-publish")
@@ -195,8 +192,3 @@ class Relay:
         name = f"send {entry['aggregatetype']}"
         with telemetry.span(name, SpanKind.PRODUCER, entry, attributes):
             return record_of(entry | {"traceparent": telemetry.traceparent()})
-
-    def _observe(self, entries: Sequence[Document]) -> None:
-        metrics.outbox_events.set(len(entries))
-        age = (self._clock() - entries[0]["timestamp"]).total_seconds() if entries else 0.0
-        metrics.outbox_age_seconds.set(max(0.0, age))

@@ -28,11 +28,11 @@ from grpc_reflection.v1alpha import reflection
 from eldex.api.operations.v1 import operations_service_pb2
 from eldex.api.topics import load_topics
 from eldex.api.trunk.v1 import trunk_service_pb2
-from eldex.common import logs, mongo, telemetry
+from eldex.common import logs, metrics, mongo, telemetry
 from eldex.common.admin import admin_server
 from eldex.common.clock import Clock, system_clock
 from eldex.common.contract import load_contract
-from eldex.common.errors import CannotStart, DomainError
+from eldex.common.errors import CannotStart, DomainError, Unavailable
 from eldex.common.inbox import Inbox, Subscriptions, Take
 from eldex.common.kafka import Consumer, Producer
 from eldex.common.logs import logger
@@ -155,7 +155,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         inbox, consumer = _reading(plan, parts)
         producer = Producer(settings.kafka_bootstrap, settings.instance)
         stack.callback(producer.close)
-        relay = Relay(parts.backend, producer, settings.instance, plan.clock)
+        relay = Relay(parts.backend, producer, settings.instance)
         parts.work.commit.on_commit = relay.wake
         health = HealthServicer()
         served = _served(plan, parts, consumer, inbox)
@@ -174,6 +174,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
             asyncio.create_task(relay.run()),
             asyncio.create_task(admin.serve()),
             asyncio.create_task(_observe(consumer, health, problem)),
+            asyncio.create_task(_observe_outbox(parts.backend, plan.clock)),
             *(asyncio.create_task(start()) for start in plan.tasks(parts)),
         ]
         if consumer is not None:
@@ -310,6 +311,25 @@ async def _observe(
         if consumer is not None:
             consumer.flows()  # sets the lag metrics
         await asyncio.sleep(1.0)
+
+
+_OUTBOX_EVERY_SECONDS = 2.0
+_OUTBOX_SHARE = 20
+"""Of the time, one part in so many is spent at most on counting a long outbox."""
+
+
+async def _observe_outbox(backend: Backend, clock: Clock) -> None:
+    """Keep the outbox's metrics up to date, also while the relay waits for a broker or a lease."""
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        with contextlib.suppress(Unavailable):  # the calls tell of that; the last figures stand
+            waiting = await backend.backlog()
+            age = (clock() - waiting.oldest_at).total_seconds() if waiting.oldest_at else 0.0
+            metrics.outbox_events.set(waiting.events)
+            metrics.outbox_age_seconds.set(max(0.0, age))
+        took = loop.time() - began
+        await asyncio.sleep(max(_OUTBOX_EVERY_SECONDS, _OUTBOX_SHARE * took))
 
 
 def service_descriptor(module: Any, name: str) -> ServiceDescriptor:

@@ -49,7 +49,6 @@ class _Partition:
     """Offset of the next record to be applied; -1: none seen yet."""
     seen: int = -1
     """Offset after the last record that was read."""
-    oldest_at: float = 0.0
     held_because: str = ""
 
 
@@ -213,7 +212,6 @@ class Consumer:
             partition.wake.clear()
             while partition.waiting:
                 batch = partition.waiting[:_MOST_PER_POLL]
-                partition.oldest_at = batch[0].written_at
                 await self._apply_batch(partition, batch)
                 del partition.waiting[: len(batch)]
                 steps.reached("between-apply-and-offset")
@@ -307,6 +305,9 @@ class Consumer:
             dropped = self._partitions.pop((each.topic, each.partition), None)
             if dropped is not None and dropped.task is not None:
                 tasks.append(dropped.task)
+            # Another member tells of it from now on; our last figure would stand beside its for ever.
+            for gauge in (metrics.lag_events, metrics.lag_seconds, metrics.partition_held):
+                gauge.remove(each.topic, str(each.partition))
         await _ended(tasks)
 
     def flows(self) -> list[FlowState]:
