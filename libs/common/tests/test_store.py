@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from eldex.api.topics import load_topics
 from eldex.common.errors import AlreadyExists, NotFound, RequestIdReused, StaleVersion
 from eldex.common.mongo import connect
-from eldex.common.store import MARKS, Mark, Session, UnitOfWork, Write, collections_of
+from eldex.common.store import MARK_TTL, MARKS, Mark, Session, UnitOfWork, Write, collections_of
 from eldex.common.testing.harness import FrozenClock
 from eldex.common.testing.homes import (
     Home,
@@ -47,7 +48,7 @@ async def test_state_event_and_mark_are_written_together(
         "free": 1,
     }
     assert backend.outbox() == ["王秀英"]
-    assert backend.collections[MARKS]["m"]["expires_at"] == clock() + timedelta(days=30)
+    assert backend.collections[MARKS]["m"]["expires_at"] == clock() + MARK_TTL
 
 
 async def test_what_was_written_is_read_as_it_was(work: UnitOfWork[Homes]) -> None:
@@ -226,6 +227,13 @@ async def test_events_that_come_again_as_a_whole_batch_have_no_second_effect(
     # One commit finds them all, one query their replies.
     assert backend.batches == [40]
     assert [(path, len(names)) for path, names in backend.fetches] == [("marks._id", 40)]
+
+
+def test_an_event_is_remembered_longer_than_its_topic_keeps_it() -> None:
+    """A consumer that reads a topic from its beginning must know all that it has done."""
+    segment = timedelta(days=7)  # the broker's default: younger ones are deleted as a whole
+    for topic in load_topics().values():
+        assert timedelta(seconds=topic.retention_seconds) + segment < MARK_TTL, topic.name
 
 
 async def test_a_reply_that_got_lost_after_the_commit_is_found_again(

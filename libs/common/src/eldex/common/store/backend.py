@@ -14,8 +14,9 @@ OUTBOX = "outbox"
 MARKS = "marks"
 DEAD_LETTERS = "dead_letters"
 LEASES = "leases"
-MARK_TTL = timedelta(days=30)
-"""How long a request_id or an event id is remembered: longer than any topic keeps an event."""
+MARK_TTL = timedelta(days=45)
+"""How long a request_id or an event id is remembered: longer than any topic keeps an event, which is its
+retention and, until a segment is full, the broker's 7 days more."""
 
 
 @dataclass(frozen=True, slots=True)
