@@ -10,8 +10,6 @@ from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.agreements import (
     Agreement,
     NoAgreement,
-    PurposeMissing,
-    decide_call,
     decide_events,
 )
 
@@ -33,49 +31,6 @@ def agreement(**changes: object) -> Agreement:
         "version": 1,
     }
     return Agreement(**(facts | changes))  # type: ignore[arg-type]
-
-
-def decide(*agreements: Agreement, purpose: str = "residence-registration") -> Agreement:
-    return decide_call(agreements, POLICE, f"{REGISTRY}/MoveResident", purpose, TODAY)
-
-
-def test_a_call_within_an_agreement_names_the_agreement_that_allows_it() -> None:
-    other = agreement(key="other", subsystem="member/health/assessment")
-    assert decide(other, agreement()).key == "police-registry"
-
-
-def test_without_any_agreement_nothing_is_allowed() -> None:
-    with pytest.raises(NoAgreement, match="no agreement covers this call"):
-        decide()
-    with pytest.raises(NoAgreement, match="no agreement covers this call"):
-        decide(agreement(methods=[f"{REGISTRY}/GetResident"]))
-
-
-def test_another_purpose_is_another_right() -> None:
-    with pytest.raises(NoAgreement, match="not for the purpose marketing"):
-        decide(agreement(), purpose="marketing")
-    with pytest.raises(PurposeMissing):
-        decide(agreement(), purpose="")
-
-
-@pytest.mark.parametrize(
-    ("valid_from", "valid_to", "allowed"),
-    [
-        (date(2026, 11, 22), None, True),
-        (date(2026, 11, 23), None, False),
-        (date(2026, 1, 1), date(2026, 11, 22), False),
-        (date(2026, 1, 1), date(2026, 11, 23), True),
-    ],
-)
-def test_an_agreement_holds_from_its_first_day_until_before_its_last(
-    valid_from: date, valid_to: date | None, allowed: bool
-) -> None:
-    dated = agreement(valid_from=valid_from, valid_to=valid_to)
-    if allowed:
-        assert decide(dated) is dated
-    else:
-        with pytest.raises(NoAgreement, match="police-registry is not in force"):
-            decide(dated)
 
 
 def partnership() -> Agreement:

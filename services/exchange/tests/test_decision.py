@@ -118,6 +118,31 @@ def test_grants_that_name_no_field_of_a_method_refuse_the_method() -> None:
     assert refused(granting, method=f"{REGISTRY}/ListResidents").facts["right"] == "FIELDS"
 
 
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "allowed"),
+    [
+        (date(2026, 11, 22), None, True),
+        (date(2026, 11, 23), None, False),
+        (date(2026, 1, 1), date(2026, 11, 22), False),
+        (date(2026, 1, 1), date(2026, 11, 23), True),
+    ],
+)
+def test_an_agreement_holds_from_its_first_day_until_before_its_last(
+    valid_from: date, valid_to: date | None, allowed: bool
+) -> None:
+    dated = agreement(valid_from=valid_from, valid_to=valid_to)
+    if allowed:
+        assert decide(PlainJudge(), [dated], question()) == [dated]
+    else:
+        assert "health-assessment is not in force" in refused(dated).message("en")
+
+
+def test_another_purpose_is_another_right() -> None:
+    assert "not for the purpose marketing" in refused(agreement(), purpose="marketing").message(
+        "en"
+    )
+
+
 def test_an_agreement_that_rests_allows_nothing() -> None:
     assert refused(agreement(suspended=True)).facts["right"] == "IN_FORCE"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from eldex.api.registry.v1 import assessment_pb2, eligibility_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
-from eldex.api.registry.v1 import resident_pb2
 from eldex.common.errors import InvalidRequest
 from eldex.exchange.rpc.masking import (
     ALWAYS_IN_REPLIES,
@@ -21,13 +22,14 @@ from eldex.exchange.rpc.masking import (
     rows,
 )
 
+CARD = resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD
 NUMBER = "51170219400101001X"
 
 
 def resident() -> resident_pb2.Resident:
     return resident_pb2.Resident(
         resident_key="res_1",
-        document=resident_pb2.PersonDocument(kind=1, number=NUMBER, masked_number="5***X"),
+        document=resident_pb2.PersonDocument(kind=CARD, number=NUMBER, masked_number="5***X"),
         name="王秀英",
         region_code="511702001",
         residences=[
@@ -35,13 +37,14 @@ def resident() -> resident_pb2.Resident:
             resident_pb2.Residence(region_code="511703002"),
         ],
         warnings=["w"],
-        eligibility_classes=[1, 2],
+        eligibility_classes=[eligibility_pb2.ELIGIBILITY_CLASS_THREE_WITHOUTS],
     )
 
 
 def shown(message: Message, *paths: str) -> Message:
     kind = type(message)
-    mask = Masks().of(message.DESCRIPTOR, paths, ALWAYS_IN_REPLIES)
+    descriptor: Any = message.DESCRIPTOR
+    mask = Masks().of(descriptor, paths, ALWAYS_IN_REPLIES)
     assert mask is not None
     return kind.FromString(masked(mask, message.SerializeToString()).SerializeToString())
 
@@ -134,7 +137,7 @@ def test_a_request_may_not_filter_by_what_is_not_granted() -> None:
     harmless = kind(region_code="51", page_size=10, page_token="t")
     harmless.read_mask.paths.append("residents.name")
     assert not is_beyond(mask, harmless.SerializeToString())
-    asking = kind(region_code="51", ability_level=3)
+    asking = kind(region_code="51", ability_level=assessment_pb2.ABILITY_LEVEL_SEVERE)
     asking.born_until.year = 1940
     assert is_beyond(mask, asking.SerializeToString())
     assert fields_beyond(kind.DESCRIPTOR, ["region_code"], asking.SerializeToString()) == [

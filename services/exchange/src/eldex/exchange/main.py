@@ -10,7 +10,9 @@ import yaml
 from google.protobuf.json_format import ParseDict
 from pydantic import Field
 
-from eldex.api.exchange.v1 import agreement_pb2, exchange_service_pb2
+from eldex.api.exchange.v1 import access_service_pb2, agreement_pb2, exchange_service_pb2
+from eldex.common.contract import load_contract
+from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
@@ -19,15 +21,24 @@ from eldex.common.store import Mark
 from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange import handlers, wire
 from eldex.exchange.handlers import Stores
+from eldex.exchange.rpc import agreement_table
+from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
 from eldex.exchange.rpc.forwarding import ForwardingDoor
+from eldex.exchange.rpc.gate import Gate
+from eldex.exchange.rpc.masking import check_grants
+from eldex.exchange.rpc.people import People
 from eldex.exchange.rpc.service import ExchangeService, may_call
 from eldex.exchange.store import feed as feed_store
-from eldex.exchange.store import record_index, secrets
+from eldex.exchange.store import places, record_index, secrets, volumes
+from eldex.exchange.store.agreement_history import MongoAgreementHistory
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.feed import Feed
 from eldex.exchange.store.message_log import MessageLog
+from eldex.exchange.store.places import MongoPlaces
 from eldex.exchange.store.record_index import RecordIndex
+from eldex.exchange.store.volumes import MongoVolumes
 
 
 class ExchangeSettings(Settings):
@@ -50,7 +61,8 @@ class Exchange:
     def __init__(self, parts: Parts[Stores], settings: ExchangeSettings) -> None:
         self.parts, self.settings = parts, settings
         self.agreements = AgreementTable(parts.work)
-        self.feed = Feed(parts.backend)
+        self.places = MongoPlaces(parts.backend)
+        self.feed = Feed(parts.backend, self.places.writes)
         self.subject_keys = SubjectKeys(
             settings.subject_keys_dir or settings.data_dir / "subject-keys"
         )
@@ -66,15 +78,49 @@ class Exchange:
             parts.work, self.agreements, self.feed, self.log, parts.clock
         )
 
+        home = RegionCode.parse(settings.city)
+        judge = AgreedJudge(CedarJudge())
+        people = People(self.places, parts.work, parts.clock)
+        self.gate = Gate(
+            home=home,
+            table=self.agreements,
+            judge=judge,
+            people=people,
+            volumes=MongoVolumes(parts.backend),
+            work=parts.work,
+            clock=parts.clock,
+        )
+        self.access = AccessService(
+            home=home,
+            work=parts.work,
+            table=self.agreements,
+            history=MongoAgreementHistory(parts.backend),
+            judge=judge,
+            people=people,
+            log=self.log,
+            clock=parts.clock,
+        )
+
     async def start(self) -> None:
         """Open the log and the feed, and take in the agreements to begin with."""
-        await self.parts.backend.prepare({**feed_store.COLLECTIONS, **record_index.COLLECTIONS})
+        load_contract()
+        await self.parts.backend.prepare(
+            {
+                **feed_store.COLLECTIONS,
+                **record_index.COLLECTIONS,
+                **places.COLLECTIONS,
+                **volumes.COLLECTIONS,
+                **agreement_table.COLLECTIONS,
+            }
+        )
+        await self.places.start()
         await self.feed.start()
         await self.log.start()
         self.parts.stack.push_async_callback(self.log.close)
         for agreement in read_agreements(self.settings.agreements_file):
             mark = Mark(f"agreements-file/{agreement.agreement_key}")
             wanted = wire.agreement_in(agreement)
+            check_grants(wanted)
 
             async def begin_with(ports: Stores, _: object) -> None:
                 if await ports.agreements.find(wanted.key) is None:  # noqa: B023 - awaited below
@@ -91,9 +137,7 @@ class Exchange:
             trunks[name] = Trunk(opened)
             self.parts.stack.push_async_callback(opened.close)
             self.parts.stack.push_async_callback(trunks[name].close)
-        return ForwardingDoor(
-            trunks, self.agreements, self.log, self.parts.clock, self.settings.max_in_flight
-        )
+        return ForwardingDoor(trunks, self.gate, self.log, self.settings.max_in_flight)
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
@@ -116,7 +160,8 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
 
     def services(_: Parts[Stores]) -> Served:
         descriptor = service_descriptor(exchange_service_pb2, "ExchangeService")
-        return [(descriptor, made[0].service)]
+        access = service_descriptor(access_service_pb2, "AccessService")
+        return [(descriptor, made[0].service), (access, made[0].access)]
 
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
         return [made[0].forwarding()]

@@ -145,32 +145,6 @@ def every_method_of(method: str) -> str:
     return f"{method.rpartition('/')[0]}/*"
 
 
-def decide_call(
-    agreements: Iterable[Agreement], subsystem: str, method: str, purpose: str, on: date
-) -> Agreement:
-    """The agreement that allows a call; raises `NoAgreement` naming the right that is missing.
-
-    Nothing is allowed that no agreement in force allows.
-    """
-    if not purpose:
-        raise PurposeMissing
-    mine = [a for a in agreements if a.subsystem == subsystem]
-    covering = [a for a in mine if a.covers(method)]
-    in_force = [a for a in covering if a.holds(on)]
-    for agreement in in_force:
-        if purpose in agreement.purposes:
-            return agreement
-    if in_force:
-        missing = f"your agreements cover the call, but not for the purpose {purpose}"
-        missing_zh = f"协议允许该调用，但不包括用途 {purpose}"
-    elif covering:
-        missing = f"the agreement {covering[0].key} is not in force on {on}"
-        missing_zh = f"协议 {covering[0].key} 在 {on} 未生效或已终止"
-    else:
-        missing, missing_zh = "no agreement covers this call", "没有涵盖此调用的共享协议"
-    raise NoAgreement(subsystem, method, missing, missing_zh)
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The events a subscriber has a right to: these types, of these divisions."""

@@ -151,21 +151,25 @@ def no_agreement(
     question: Question, missing: Condition, agreement: Agreement | None
 ) -> NoAgreement:
     """The refusal for one missing condition."""
-    zh, en = _MISSING[missing]
+    zh, en = words(missing, agreement, question, is_met=False)
+    return NoAgreement(question.subsystem, question.method, en, zh, missing.value)
+
+
+def words(
+    condition: Condition, agreement: Agreement | None, question: Question, *, is_met: bool
+) -> tuple[str, str]:
+    """A condition in words, Chinese and English: what was met, or what is missing."""
+    zh, en = _MET[condition] if is_met else _MISSING[condition]
     facts = {
+        "subsystem": question.subsystem,
+        "method": question.method,
         "purpose": question.purpose,
         "on": question.on,
         "key": agreement.key if agreement else "",
         "city": question.caller_region,
         "regions": "、".join(str(r) for r in agreement.subject_regions) if agreement else "",
     }
-    return NoAgreement(
-        question.subsystem,
-        question.method,
-        en.format_map(facts),
-        zh.format_map(facts),
-        missing.value,
-    )
+    return zh.format_map(facts), en.format_map(facts)
 
 
 _MISSING: Final[dict[Condition, tuple[str, str]]] = {
@@ -198,6 +202,23 @@ _MISSING: Final[dict[Condition, tuple[str, str]]] = {
     Condition.CONSENT: (
         "用途 {purpose} 须有当事人的单独同意，而此调用没有有效的同意记录",
         "the purpose {purpose} needs the person's consent, and no consent on record lets this call pass",
+    ),
+}
+_MET: Final[dict[Condition, tuple[str, str]]] = {
+    Condition.SUBSYSTEM: ("协议 {key} 的对方是 {subsystem}", "{key} is made with {subsystem}"),
+    Condition.METHOD: ("涵盖数据服务 {method}", "it covers {method}"),
+    Condition.PURPOSE: ("涵盖用途 {purpose}", "it covers the purpose {purpose}"),
+    Condition.IN_FORCE: ("在 {on} 有效", "it is in force on {on}"),
+    Condition.CALLER_REGION: ("适用于 {city} 的成员单位", "it is made for members of {city}"),
+    Condition.FIELDS: ("授予该数据服务的字段", "it grants fields of the data service"),
+    Condition.BREAK_GLASS: ("未作紧急调用，或协议允许", "no emergency, or one that it permits"),
+    Condition.SUBJECT_REGION: (
+        "所涉人员在协议区划之内，或为允许的紧急调用",
+        "the persons concerned live in its divisions, or it is an emergency that it permits",
+    ),
+    Condition.CONSENT: (
+        "无须同意、已有同意，或为允许的紧急调用",
+        "no consent is needed, it was given, or it is an emergency that the agreement permits",
     ),
 }
 

@@ -14,6 +14,7 @@ from eldex.evidence.receipts import Receipt
 from eldex.exchange.domain.agreements import Agreement, Scope
 from eldex.exchange.domain.message_log import LogEntry, LoggedRecord
 from eldex.exchange.domain.subscriptions import CursorUnknown, FeedEvent, Subscription
+from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
 
 
 class Agreements(Protocol):
@@ -105,6 +106,9 @@ class Stores:
 
     agreements: Agreements
     subscriptions: Subscriptions
+    consents: Consents
+    break_glasses: BreakGlasses
+    review_rules: ReviewRules
 
 
 async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:

@@ -11,6 +11,7 @@ from eldex.common.aggregate import Page
 from eldex.common.clock import day_of
 from eldex.common.errors import InvalidRequest, StaleVersion, Violation
 from eldex.common.identifiers import RegionCode, new_key
+from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.break_glass import BreakGlass, ReviewRule, review_deadline
 from eldex.exchange.domain.consents import (
     Consent,
@@ -87,6 +88,32 @@ class Places(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AgreementVersion:
+    """An agreement as it was from an instant on."""
+
+    agreement: Agreement
+    recorded_at: datetime
+
+
+class AgreementHistory(Protocol):
+    """Every version of every agreement."""
+
+    async def version(self, key: str, number: int) -> AgreementVersion:
+        """One version; raises `NotFound`."""
+        ...
+
+    async def versions(
+        self, key: str, *, size: int, before: int | None
+    ) -> tuple[list[AgreementVersion], int | None]:
+        """Versions, newest first, and before which the next page begins; raises `NotFound`."""
+        ...
+
+    async def at(self, key: str, instant: datetime) -> AgreementVersion | None:
+        """The version that was in force at an instant; None before the first."""
+        ...
+
+
 class Volumes(Protocol):
     """How many rows each agreement has given out today."""
 
@@ -155,9 +182,7 @@ async def record_consent(command: RecordConsent, stores: AccessStores, now: date
     return consent
 
 
-async def withdraw_consent(
-    key: str, evidence: str, stores: AccessStores, now: datetime
-) -> list[Consent]:
+async def withdraw_consent(key: str, evidence: str, stores: AccessStores, now: datetime) -> Consent:
     """Take a consent back, and with it every other that would let the same calls pass."""
     named = await stores.consents.get(key)
     alike = await stores.consents.by_scope(named.scope)
@@ -165,7 +190,7 @@ async def withdraw_consent(
         if consent.withdrawn_at is None:
             consent.withdraw(evidence, now)
             stores.consents.save(consent)
-    return [named]
+    return named
 
 
 async def consented(

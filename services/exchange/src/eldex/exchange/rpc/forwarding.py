@@ -16,8 +16,8 @@ import grpc
 from opentelemetry.trace import SpanKind
 
 from eldex.common import metrics, telemetry
-from eldex.common.clock import Clock, day_of
 from eldex.common.errors import Denied, DomainError, Language, Overloaded, Unavailable
+from eldex.common.identifiers import InvalidRegionCode, RegionCode
 from eldex.common.logs import logger
 from eldex.common.rpc.call import (
     AGREEMENT,
@@ -29,14 +29,18 @@ from eldex.common.rpc.call import (
 from eldex.common.rpc.server import Answer, identity_of, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
-from eldex.exchange.domain.agreements import Agreement, decide_call
+from eldex.exchange.domain.break_glass import read_reason
+from eldex.exchange.domain.decision import check_purpose
 from eldex.exchange.domain.message_log import LogEntry
 from eldex.exchange.handlers import MessageLog
-from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.gate import Asked, Gate, Permit
 from eldex.exchange.rpc.subjects import Subjects
 
 RECEIPT: Final = "eldex-receipt"
 TRACE: Final = "eldex-trace-id"
+BREAK_GLASS: Final = "eldex-break-glass"
+"""The written reason of an emergency, as percent-encoded UTF-8. Of what callers say in `eldex-…`, this
+and the purpose alone are heard; what goes on to the services is written here."""
 _DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _CARRIED: Final = ("accept-language",)
 """The caller's metadata that goes on to the service; everything else stays here."""
@@ -48,12 +52,11 @@ class ForwardingDoor(grpc.GenericRpcHandler):
     def __init__(
         self,
         trunks: Mapping[str, Trunk],
-        agreements: AgreementTable,
+        gate: Gate,
         log: MessageLog,
-        clock: Clock,
         max_in_flight: int,
     ) -> None:
-        self._trunks, self._agreements, self._log, self._clock = trunks, agreements, log, clock
+        self._trunks, self._gate, self._log = trunks, gate, log
         self._in_flight, self._max_in_flight = 0, max_in_flight
         self._subjects = Subjects()
 
@@ -88,11 +91,11 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
             try:
                 identity = identity_of(context)
-                subsystem = _subsystem(identity)
+                city, subsystem = caller_of(identity)
                 span.set_attribute("eldex.caller", subsystem)
                 timeout = context.time_remaining()
                 answer = await self._exchange(
-                    subsystem, method, department, payload, metadata, language, timeout
+                    city, subsystem, method, department, payload, metadata, language, timeout
                 )
             except DomainError as error:
                 subsystem = "unknown"
@@ -118,6 +121,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
 
     async def _exchange(
         self,
+        city: RegionCode,
         subsystem: str,
         method: str,
         department: str,
@@ -126,7 +130,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         language: Language,
         timeout: float | None,
     ) -> Answer:
-        agreement: Agreement | None = None
+        permit: Permit | None = None
         purpose = metadata.get(PURPOSE, "")
         response, failed = b"", None
         # A log that is known not to be writable: refused before anything has an effect.
@@ -136,18 +140,16 @@ class ForwardingDoor(grpc.GenericRpcHandler):
                 raise Overloaded(retry_after_seconds=0.5)
             self._in_flight += 1
             try:
-                today = day_of(self._clock())
-                agreement = decide_call(self._agreements.all(), subsystem, method, purpose, today)
-                carried = {key: metadata[key] for key in _CARRIED if key in metadata}
-                carried |= {
-                    MEMBER: subsystem,
-                    PURPOSE: purpose,
-                    AGREEMENT: f"{agreement.key}@{agreement.version}",
-                    "traceparent": telemetry.traceparent(),
-                }
+                asked = _asked(city, subsystem, method, metadata)
+                permit = await self._gate.admit(asked, payload)
+                going = carried(asked, permit, metadata)
                 response, failed = await self._forward(
-                    department, method, payload, carried, timeout, language
+                    department, method, payload, going, timeout, language
                 )
+                if failed is None:
+                    response = await self._gate.pass_reply(permit, response)
+                elif failed.code is grpc.StatusCode.NOT_FOUND or permit.withheld:
+                    self._gate.conceal(permit)
             finally:
                 self._in_flight -= 1
         except DomainError as error:
@@ -155,11 +157,11 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         except asyncio.CancelledError:
             # The caller has gone, or its time has run out: that it asked is told all the same.
             gone = ("CANCELLED", "CALLER_GONE")
-            self._log.tell(self._entry(subsystem, method, purpose, agreement, payload, None, *gone))
+            self._log.tell(self._entry(subsystem, method, purpose, permit, payload, None, *gone))
             raise
         reply = None if failed else response
         code, reason = (failed.code.name, failed.reason) if failed else ("OK", "")
-        entry = self._entry(subsystem, method, purpose, agreement, payload, reply, code, reason)
+        entry = self._entry(subsystem, method, purpose, permit, payload, reply, code, reason)
         # Raises NoEvidence if it cannot be written: then no reply leaves.
         receipt = await self._log.append(entry)
         trailing = {RECEIPT: str(receipt), TRACE: telemetry.trace_id()}
@@ -170,7 +172,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         subsystem: str,
         method: str,
         purpose: str,
-        agreement: Agreement | None,
+        permit: Permit | None,
         request: bytes,
         reply: bytes | None,
         code: str,
@@ -180,9 +182,9 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             subsystem=subsystem,
             method=method,
             purpose=purpose[:64],
-            agreement_key=agreement.key if agreement else "",
-            agreement_version=agreement.version if agreement else 0,
-            legal_basis=agreement.legal_basis if agreement else "",
+            agreement_key=permit.agreement.key if permit else "",
+            agreement_version=permit.agreement.version if permit else 0,
+            legal_basis=permit.legal_basis if permit else "",
             request=request,
             reply=reply,
             code=code,
@@ -219,11 +221,34 @@ def department_of(method: str) -> str:
     return parts[2] if is_ours else ""
 
 
-def _subsystem(identity: Identity) -> str:
-    _, _, path = identity.path.partition("/")
-    if not path.startswith("member/") or path.count("/") != 2:
+def _asked(city: RegionCode, subsystem: str, method: str, metadata: Mapping[str, str]) -> Asked:
+    purpose = check_purpose(metadata.get(PURPOSE, ""))
+    reason = metadata.get(BREAK_GLASS)
+    emergency = "" if reason is None else read_reason(reason)
+    return Asked(subsystem, city, method, purpose, emergency)
+
+
+def carried(asked: Asked, permit: Permit, metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata with which a call goes on: what the exchange says of it, not what its caller said."""
+    agreement = permit.agreement
+    return {key: metadata[key] for key in _CARRIED if key in metadata} | {
+        MEMBER: asked.subsystem,
+        PURPOSE: asked.purpose,
+        AGREEMENT: f"{agreement.key}@{agreement.version}",
+        "traceparent": telemetry.traceparent(),
+    }
+
+
+def caller_of(identity: Identity) -> tuple[RegionCode, str]:
+    """The city and the subsystem that a certificate names; raises `Denied` if it names none."""
+    city, _, path = identity.path.partition("/")
+    try:
+        region = RegionCode.parse(city)
+    except InvalidRegionCode:
+        region = None
+    if region is None or not path.startswith("member/") or path.count("/") != 2:
         raise Denied(
             missing="the certificate does not name a member's subsystem",
             missing_zh="证书未标明成员单位及其业务系统",
         )
-    return path
+    return region, path

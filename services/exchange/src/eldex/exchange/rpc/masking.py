@@ -16,7 +16,8 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from google.protobuf.message import DecodeError, Message
 
 from eldex.common.errors import InvalidRequest, Violation
-from eldex.exchange.domain.agreements import ALL
+from eldex.exchange.domain.agreements import ALL, Agreement
+from eldex.exchange.rpc.methods import shapes_of
 
 ALWAYS_IN_REPLIES: Final = ("next_page_token",)
 ALWAYS_IN_REQUESTS: Final = ("request_id", "etag", "page_size", "page_token", "read_mask")
@@ -126,7 +127,7 @@ def tree_of(kind: Descriptor, paths: Iterable[str]) -> Tree:
         for depth, name in enumerate(names):
             field = current.fields_by_name.get(name) if current is not None else None
             if field is None:
-                raise _unknown(kind, path)
+                raise _unknown(kind.name, path)
             current = field.message_type
             if depth == len(names) - 1:
                 tree[name] = None  # whole, whatever else names parts of it
@@ -138,12 +139,37 @@ def tree_of(kind: Descriptor, paths: Iterable[str]) -> Tree:
     return top
 
 
-def _unknown(kind: Descriptor, path: str) -> InvalidRequest:
+def known(kind: Descriptor, paths: Iterable[str]) -> list[str]:
+    """The paths that a kind of message has: a grant for a whole service fits some of its methods."""
+    found = []
+    for path in paths:
+        try:
+            tree_of(kind, [path] if path != ALL else [])
+        except InvalidRequest:
+            continue
+        found.append(path)
+    return found
+
+
+def check_grants(agreement: Agreement) -> None:
+    """Raise `InvalidRequest` for a granted path that no method it is for has."""
+    for grant in agreement.field_grants:
+        shapes = shapes_of(grant.method)
+        for paths, kinds in (
+            (grant.reply_fields, [shape.reply for shape in shapes]),
+            (grant.request_fields, [shape.request for shape in shapes]),
+        ):
+            for path in paths:
+                if path != ALL and not any(known(kind, [path]) for kind in kinds):
+                    raise _unknown(grant.method, path)
+
+
+def _unknown(where: str, path: str) -> InvalidRequest:
     return InvalidRequest(
         Violation(
             "agreement.field_grants",
-            f"{kind.name} 没有字段 {path[:100]}",
-            f"{kind.name} has no field {path[:100]}",
+            f"{where} 没有字段 {path[:100]}",
+            f"{where} has no field {path[:100]}",
             "FIELD_PATH_UNKNOWN",
         )
     )

@@ -41,3 +41,15 @@ def shape_of(method: str) -> MethodShape | None:
     return MethodShape(
         found.input_type, found.output_type, name.startswith(_READS), found.server_streaming
     )
+
+
+def shapes_of(pattern: str) -> list[MethodShape]:
+    """The methods that a full name, or `/<service>/*`, stands for; those of the contract at hand."""
+    service, _, name = pattern[1:].partition("/")
+    if name != "*":
+        return [shape for shape in [shape_of(pattern)] if shape is not None]
+    try:
+        methods = descriptor_pool.Default().FindServiceByName(service).methods
+    except KeyError:
+        return []
+    return [shape for each in methods if (shape := shape_of(f"/{service}/{each.name}")) is not None]

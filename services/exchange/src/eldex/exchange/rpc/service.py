@@ -20,6 +20,7 @@ from eldex.exchange.domain.agreements import NoAgreement, Scope, decide_events
 from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
 from eldex.exchange.handlers import Feed, MessageLog, Stores
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.masking import check_grants
 
 _BATCH = 500
 _HEARTBEAT_SECONDS = 5.0
@@ -29,7 +30,7 @@ def may_call(identity: Identity, method: str) -> bool:
     """Members and the services of this house reach the exchange; operations only the latter."""
     if identity.service is not None:
         return True
-    own = "/eldex.api.exchange.v1.ExchangeService/"
+    own = "/eldex.api.exchange.v1."
     return "/member/" in identity.path and method.startswith((own, "/grpc."))
 
 
@@ -74,6 +75,7 @@ class ExchangeService:
         """Make or change an agreement."""
         _operations_only(call)
         wanted = wire.agreement_in(request.agreement)
+        check_grants(wanted)
         response = await write(
             self._work,
             request,

@@ -8,6 +8,12 @@ from eldex.common.store import Index, Repository, Session
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.subscriptions import Subscription
 from eldex.exchange.handlers import Stores
+from eldex.exchange.store.access import (
+    ACCESS_REPOSITORIES,
+    MongoBreakGlasses,
+    MongoConsents,
+    MongoReviewRules,
+)
 
 
 class MongoAgreements(Repository[Agreement]):
@@ -29,7 +35,13 @@ class MongoSubscriptions(Repository[Subscription]):
 
 def stores(session: Session) -> Stores:
     """The exchange's ports on one session."""
-    return Stores(MongoAgreements(session), MongoSubscriptions(session))
+    return Stores(
+        agreements=MongoAgreements(session),
+        subscriptions=MongoSubscriptions(session),
+        consents=MongoConsents(session),
+        break_glasses=MongoBreakGlasses(session),
+        review_rules=MongoReviewRules(session),
+    )
 
 
-REPOSITORIES = (MongoAgreements, MongoSubscriptions)
+REPOSITORIES = (MongoAgreements, MongoSubscriptions, *ACCESS_REPOSITORIES)

@@ -7,7 +7,7 @@ batches, one after the other: whoever has read up to a number will never see a l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -32,12 +32,15 @@ COLLECTIONS: Final = {
 }
 _MOST_AT_ONCE = 500
 
+Beside = Callable[[Sequence[Document]], Awaitable[list[Write]]]
+"""What else must be written with events, in their commit: projections that are never behind the feed."""
+
 
 class Feed:
     """Takes events over from the topics, and gives them out by number."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, beside: Beside | None = None) -> None:
+        self._backend, self._beside = backend, beside
         self._waiting: list[tuple[Document, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.newest = 0
@@ -101,6 +104,8 @@ class Feed:
         if changes.writes:
             version = head["version"]
             after = {"_id": "feed", "version": version + 1, "newest": number}
+            if self._beside is not None:
+                changes.writes += await self._beside([w.document for w in changes.writes])
             changes.writes.append(Write(HEAD, after, replaces=version or None))
             (outcome,) = await self._backend.commit([changes])
             if outcome is not None:

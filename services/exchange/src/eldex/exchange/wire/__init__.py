@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Never
+from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
 from eldex.api.exchange.v1 import agreement_pb2 as pb
 from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.agreements import Agreement, FieldGrant, PurposeTerms
+from eldex.exchange.domain.break_glass import BreakGlassReviewed, BreakGlassUsed
 from eldex.exchange.domain.message_log import LoggedRecord
 from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
+from eldex.exchange.wire.access import access_event
 
 
 def agreement_in(message: pb.Agreement) -> Agreement:
@@ -25,8 +27,28 @@ def agreement_in(message: pb.Agreement) -> Agreement:
         valid_from=day(message.valid_from, "agreement.valid_from"),
         valid_to=optional_day(message.valid_to, "agreement.valid_to"),
         event_types=list(message.event_types),
-        region_codes=[RegionCode.parse(code) for code in message.region_codes],
+        region_codes=_regions(message.region_codes),
+        purpose_terms=[
+            PurposeTerms(each.purpose, each.legal_basis, each.requires_consent)
+            for each in message.purpose_terms
+        ],
+        field_grants=[
+            FieldGrant(each.method, tuple(each.reply_fields), tuple(each.request_fields))
+            for each in message.field_grants
+        ],
+        caller_regions=_regions(message.caller_region_codes),
+        subject_regions=_regions(message.subject_region_codes),
+        checks_subjects=message.checks_subjects,
+        permits_break_glass=message.permits_break_glass,
+        conceals_existence=message.conceals_existence,
+        rows_per_call=message.rows_per_call,
+        rows_per_day=message.rows_per_day,
+        suspended=message.suspended,
     )
+
+
+def _regions(codes: Iterable[str]) -> list[RegionCode]:
+    return [RegionCode.parse(code) for code in codes]
 
 
 def agreement(found: Agreement) -> pb.Agreement:
@@ -41,6 +63,30 @@ def agreement(found: Agreement) -> pb.Agreement:
         valid_to=proto_day(found.valid_to),
         event_types=found.event_types,
         region_codes=[str(code) for code in found.region_codes],
+        purpose_terms=[
+            pb.PurposeTerms(
+                purpose=each.purpose,
+                legal_basis=each.legal_basis,
+                requires_consent=each.requires_consent,
+            )
+            for each in found.purpose_terms
+        ],
+        field_grants=[
+            pb.FieldGrant(
+                method=each.method,
+                reply_fields=each.reply_fields,
+                request_fields=each.request_fields,
+            )
+            for each in found.field_grants
+        ],
+        caller_region_codes=[str(code) for code in found.caller_regions],
+        subject_region_codes=[str(code) for code in found.subject_regions],
+        checks_subjects=found.checks_subjects,
+        permits_break_glass=found.permits_break_glass,
+        conceals_existence=found.conceals_existence,
+        rows_per_call=found.rows_per_call,
+        rows_per_day=found.rows_per_day,
+        suspended=found.suspended,
         etag=found.etag,
     )
 
@@ -97,6 +143,6 @@ def delivered(event: FeedEvent) -> pb.DeliveredEvent:
     )
 
 
-def event(fact: Never) -> Message:
-    """The exchange publishes no events of its own yet."""
-    raise AssertionError(fact)
+def event(fact: BreakGlassUsed | BreakGlassReviewed) -> Message:
+    """What the exchange itself tells."""
+    return access_event(fact)

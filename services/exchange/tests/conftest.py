@@ -1,0 +1,276 @@
+"""A city in small for the tests of the exchange: its real door before departments that answer as told.
+
+Everything between the sockets is real: certificates, the gate, trunks, the log on disk. The database
+is its twin, and a department answers every method of its contract with what the test wants.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
+
+from eldex.api.exchange.v1 import access_service_pb2
+from eldex.api.topics import load_topics
+from eldex.api.trunk.v1 import trunk_service_pb2
+from eldex.common.contract import load_contract
+from eldex.common.identifiers import RegionCode
+from eldex.common.outbox import publisher
+from eldex.common.rpc.call import Call
+from eldex.common.rpc.client import channel
+from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
+from eldex.common.rpc.tls import server_credentials
+from eldex.common.rpc.trunk import Trunk, TrunkService
+from eldex.common.store import Mark, UnitOfWork, collections_of
+from eldex.common.testing.doors import Reply
+from eldex.common.testing.harness import FrozenClock
+from eldex.common.testing.memory import MemoryBackend
+from eldex.evidence.note import Signer, signer_key
+from eldex.evidence.subjects import SubjectKeys
+from eldex.exchange import handlers, wire
+from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.handlers import Stores
+from eldex.exchange.rpc import agreement_table
+from eldex.exchange.rpc.access_service import AccessService
+from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
+from eldex.exchange.rpc.forwarding import ForwardingDoor
+from eldex.exchange.rpc.gate import Gate
+from eldex.exchange.rpc.people import People
+from eldex.exchange.rpc.service import may_call
+from eldex.exchange.store import feed, places, record_index, volumes
+from eldex.exchange.store.agreement_history import MongoAgreementHistory
+from eldex.exchange.store.collections import REPOSITORIES, stores
+from eldex.exchange.store.feed import Feed
+from eldex.exchange.store.message_log import MessageLog
+from eldex.exchange.store.places import MongoPlaces
+from eldex.exchange.store.record_index import RecordIndex
+from eldex.exchange.store.volumes import MongoVolumes
+from eldex.local.authority import Authority
+
+CITY = "511700"
+Answer = Callable[[str, Any, Call], Awaitable[Message]]
+_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Department:
+    """Answers every method of its services with `answer(method, request, call)`."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.requests: list[Any] = []
+
+        async def empty(method: str, _: Any, __: Call) -> Message:
+            return reply_kind(method)()
+
+        self.answer: Answer = empty
+
+    def methods_of(self, service: Any) -> object:
+        """An object that answers a service, method by method."""
+        made = type("Desk", (), {})()
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+
+            async def asked(request: Any, call: Call, path: str = path) -> Message:
+                self.calls.append(call)
+                self.requests.append(request)
+                return await self.answer(path, request, call)
+
+            async def streamed(
+                request: Any, call: Call, path: str = path
+            ) -> AsyncIterator[Message]:
+                self.calls.append(call)
+                for _ in range(3):
+                    yield await self.answer(path, request, call)
+
+            handler = streamed if method.server_streaming else asked
+            setattr(made, _SNAKE.sub("_", method.name).lower(), handler)
+        return made
+
+
+def reply_kind(method: str) -> type[Message]:
+    """The kind of message that a method answers with."""
+    service, _, name = method[1:].partition("/")
+    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    return message_factory.GetMessageClass(found.output_type)
+
+
+@dataclass
+class City:
+    """The exchange, its members, the department behind it."""
+
+    port: int
+    authority: Authority
+    clock: FrozenClock
+    backend: MemoryBackend
+    work: UnitOfWork[Stores]
+    table: AgreementTable
+    department: Department
+    feed: Feed
+    log: MessageLog
+    stack: AsyncExitStack
+    channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
+
+    async def agree(self, wanted: Agreement) -> Agreement:
+        """Put an agreement into force, or its next version."""
+        known = await self.work.read(lambda ports: ports.agreements.find(wanted.key))
+        etag = known.etag if known else ""
+        done = await self.work.write(
+            Mark(f"test/{secrets.token_hex(8)}"),
+            lambda ports, _: handlers.put_agreement(wanted, etag, ports),
+        )
+        await self.table.refresh()
+        assert done.result is not None
+        return done.result
+
+    def channel(self, path: str) -> grpc.aio.Channel:
+        """A member's or a service's connection to the exchange, with its own certificate."""
+        if path not in self.channels:
+            opened = channel(f"localhost:{self.port}", self.authority.issue(path))
+            self.stack.push_async_callback(opened.close)
+            self.channels[path] = opened
+        return self.channels[path]
+
+    async def ask(
+        self,
+        member: str,
+        method: str,
+        request: Message | bytes = b"",
+        *,
+        purpose: str = "ability-assessment",
+        metadata: Mapping[str, str] | None = None,
+        city: str = CITY,
+        language: str = "en",
+    ) -> Reply:
+        """Call as a member does; `member` without the city."""
+        rpc: Any = self.channel(f"{city}/{member}").unary_unary(method)
+        payload = request if isinstance(request, bytes) else request.SerializeToString()
+        sent = [
+            ("eldex-purpose", purpose),
+            ("accept-language", language),
+            *(metadata or {}).items(),
+        ]
+        calling = rpc(payload, metadata=sent, timeout=20.0)
+        try:
+            response: bytes = await calling
+        except grpc.aio.AioRpcError as error:
+            trailing = dict(error.trailing_metadata() or ())
+            return Reply(error.code().name, error.details() or "", b"", trailing)
+        return Reply("OK", "", response, dict(await calling.trailing_metadata() or ()))
+
+
+DEPARTMENTS = {
+    "registry": "RegistryService",
+    "medical": "MedicalService",
+    "subsidies": "SubsidiesService",
+    "institutions": "InstitutionsService",
+    "credit": "CreditService",
+}
+
+
+async def _serve(stack: AsyncExitStack, tls: Path, doors: list[Any]) -> int:
+    server = grpc_server(doors)
+    port = server.add_secure_port("localhost:0", server_credentials(tls))
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    return port
+
+
+async def open_city(folder: Path, stack: AsyncExitStack, clock: FrozenClock | None = None) -> City:
+    """Build it; what is opened is closed with the stack."""
+    load_contract()
+    clock, backend = clock or FrozenClock(), MemoryBackend()
+    authority = Authority.open(folder / "authority")
+    exchange_tls = authority.issue(f"{CITY}/service/exchange")
+    await backend.prepare(
+        {
+            **collections_of(REPOSITORIES),
+            **feed.COLLECTIONS,
+            **record_index.COLLECTIONS,
+            **places.COLLECTIONS,
+            **volumes.COLLECTIONS,
+            **agreement_table.COLLECTIONS,
+        }
+    )
+    publish = publisher(CITY, "exchange", load_topics(), wire.event)
+    work: UnitOfWork[Stores] = UnitOfWork(backend, stores, publish, clock)
+    table = AgreementTable(work)
+    await table.refresh()
+    department = Department()
+    pool = descriptor_pool.Default()
+    served: list[tuple[Any, object]] = []
+    for name, service in DEPARTMENTS.items():
+        descriptor = pool.FindServiceByName(f"eldex.api.{name}.v1.{service}")
+        served.append((descriptor, department.methods_of(descriptor)))
+    carrying = TrunkService()
+    served.append((trunk_service_pb2.DESCRIPTOR.services_by_name["TrunkService"], carrying))
+    carrying.dispatcher = Dispatcher(served, clock)
+    tls = authority.issue(f"{CITY}/service/registry")
+    behind = await _serve(stack, tls, [GrpcDoor(carrying.dispatcher)])
+    opened = channel(f"localhost:{behind}", exchange_tls)
+    stack.push_async_callback(opened.close)
+    trunk = Trunk(opened)
+    stack.push_async_callback(trunk.close)
+    seed = secrets.token_bytes(32)
+    log = MessageLog(
+        folder / "message-log",
+        Signer.parse(signer_key(f"{CITY}/exchange", seed)),
+        SubjectKeys(folder / "subject-keys"),
+        RecordIndex(backend),
+        clock,
+    )
+    await log.start()
+    stack.push_async_callback(log.close)
+    home, projection = RegionCode.parse(CITY), MongoPlaces(backend)
+    judge, people = AgreedJudge(CedarJudge()), People(projection, work, clock)
+    gate = Gate(
+        home=home,
+        table=table,
+        judge=judge,
+        people=people,
+        volumes=MongoVolumes(backend),
+        work=work,
+        clock=clock,
+    )
+    access = AccessService(
+        home=home,
+        work=work,
+        table=table,
+        history=MongoAgreementHistory(backend),
+        judge=judge,
+        people=people,
+        log=log,
+        clock=clock,
+    )
+    own = (access_service_pb2.DESCRIPTOR.services_by_name["AccessService"], access)
+    doors = [
+        GrpcDoor(Dispatcher([own], clock, may_call)),
+        ForwardingDoor(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500),
+    ]
+    port = await _serve(stack, exchange_tls, doors)
+    kept = Feed(backend, projection.writes)
+    await kept.start()
+    return City(port, authority, clock, backend, work, table, department, kept, log, stack)
+
+
+@pytest_asyncio.fixture
+async def city(tmp_path: Path) -> AsyncIterator[City]:
+    """A city of its own for a test."""
+    async with AsyncExitStack() as stack:
+        yield await open_city(tmp_path, stack)
+
+
+@pytest.fixture
+def opening_a_city() -> Callable[..., Awaitable[City]]:
+    """For tests that open one by themselves."""
+    return open_city
