@@ -109,15 +109,24 @@ async def test_a_replay_is_seen_in_the_trace_in_which_the_event_was_set_aside(
         ({"ELDEX_SPAN_TTL_DAYS": "0"}, "ELDEX_SPAN_TTL_DAYS"),
         ({"ELDEX_TLS_DIR": "/nowhere"}, "ELDEX_TLS_DIR must hold ca.pem"),
         ({"ELDEX_CITY": "somewhere"}, "ELDEX_CITY"),
+        ({"ELDEX_SECRETS_DIR": "damaged"}, "python -m eldex.console.accounts"),
     ],
 )
 async def test_a_wrong_setting_stops_the_start_and_is_named(
-    console: Console, tmp_path: Path, wrong: dict[str, str], said: str
+    console: Console,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: dict[str, str],
+    said: str,
 ) -> None:
     tls = Authority.open(tmp_path / "pki").issue("511700/service/console")
     process, _ = the_process(
         tmp_path, tls, **({"ELDEX_MONGO_URI": console.settings.mongo_uri} | wrong)
     )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "console-accounts.json").write_text("{}")
     with pytest.raises(PartFailed):
         await process.start()
-    assert said in (tmp_path / "console.log").read_text("utf-8")
+    (line,) = (tmp_path / "console.log").read_text("utf-8").splitlines()
+    assert said in line

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -13,9 +14,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from opentelemetry.trace import SpanKind
+from structlog.testing import capture_logs
 
 from eldex.common import mongo
 from eldex.console import wire
+from eldex.console.domain.spans import Span
+from eldex.console.handlers import Spans
+from eldex.console.rpc import Intake, otlp_server
+from eldex.console.store import spans as span_store
 
 if TYPE_CHECKING:
     from services.console.tests.conftest import Console, Death
@@ -139,6 +145,49 @@ async def test_a_span_sent_twice_is_kept_once_and_a_broken_one_is_refused_by_num
     settings = console.settings
     async with mongo.connect(settings.mongo_uri, f"{settings.mongo_prefix}_console") as backend:
         assert await backend.count("spans", {}) == 19
+
+
+async def test_more_spans_than_one_command_takes_are_kept_in_several(
+    console: Console, channel_to_otlp: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_store, "_MOST_AT_ONCE", 30)
+    async with channel_to_otlp as channel:
+        stub: Any = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
+        reply = await stub.Export(an_export(100))
+    assert reply.partial_success.rejected_spans == 0
+    settings = console.settings
+    async with mongo.connect(settings.mongo_uri, f"{settings.mongo_prefix}_console") as backend:
+        assert await backend.count("spans", {}) == 100
+
+
+class FirstUnstorable:
+    """A store that cannot take what comes first, for a reason that nobody thought of."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def add(self, spans: Sequence[Span]) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise OverflowError(f"of {len(spans)} spans")
+
+
+async def test_what_cannot_be_kept_is_given_up_by_its_sender_and_the_next_is_kept() -> None:
+    intake = Intake(cast(Spans, FirstUnstorable()))
+    running = asyncio.create_task(intake.run())
+    server, port = await otlp_server("127.0.0.1:0", intake)
+    with capture_logs() as lines:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.Export(an_export(3))
+            assert refused.value.code() is grpc.StatusCode.INTERNAL
+            await stub.Export(an_export(3))
+    assert not running.done()
+    running.cancel()
+    await server.stop(None)
+    (told,) = lines
+    assert (told["event"], told["spans"]) == ("spans_not_stored", 3)
 
 
 async def test_spans_are_forgotten_by_the_database_after_the_days_that_are_set(

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -68,10 +68,10 @@ class Parts(Generic[S]):
     """Whatever the service opens itself is closed with the rest."""
 
     def peer(self, name: str) -> Peer:
-        """Another service of this house; raises `SystemExit` if its address was not given."""
+        """Another service of this house; raises `CannotStart` if its address was not given."""
         target = self.settings.peers.get(name)
         if target is None:
-            raise SystemExit(f"ELDEX_PEERS must name the address of {name}")
+            raise CannotStart(f"ELDEX_PEERS must name the address of {name}")
         opened = channel(target, self.settings.tls_dir)
         self.stack.push_async_callback(opened.close)
         return Peer(opened, name)
@@ -104,14 +104,19 @@ class Plan(Generic[S]):
 
 
 def run(plan: Plan[Any], settings: Settings | None = None) -> None:
-    """Run a service until SIGTERM; the body of every `main`.
-
-    What ends it otherwise is one log line, and the exit code 2 (mend the settings) or 1.
-    """
+    """Run a service until SIGTERM; the body of every `main`."""
     settings = settings or Settings.read()
-    logs.configure(plan.name, settings.instance, settings.log_level)
+    live(plan.name, settings, _serve(plan, settings))
+
+
+def live(name: str, settings: Settings, life: Coroutine[Any, Any, None]) -> None:
+    """Run what a process does until it is over.
+
+    What ends it before its time is one log line, and the exit code 2 (mend the settings) or 1.
+    """
+    logs.configure(name, settings.instance, settings.log_level)
     try:
-        uvloop.run(_serve(plan, settings))
+        uvloop.run(life)
     except CannotStart as error:
         logger().error("service_cannot_start", problem=str(error))
         raise SystemExit(2) from None

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from eldex.common.errors import CannotStart
 from eldex.console.domain.people import Account, Role
 
 FILE: Final = "console-accounts.json"
@@ -31,7 +32,7 @@ _COST: Final = {"n": 2**14, "r": 8, "p": 5, "maxmem": 64 * 1024 * 1024}
 _SHORTEST = 12
 
 
-class BadAccountsFile(Exception):
+class BadAccountsFile(CannotStart):
     """The file cannot be read; the message says what to mend."""
 
 

@@ -16,17 +16,18 @@ from typing import Any
 
 import grpc
 import uvicorn
-import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from pydantic import Field
 
-from eldex.common import logs, mongo, telemetry
+from eldex.common import mongo, telemetry
 from eldex.common.admin import AdminServer, admin_server
 from eldex.common.clock import system_clock
+from eldex.common.errors import CannotStart
 from eldex.common.logs import logger
 from eldex.common.rpc.server import grpc_server
 from eldex.common.rpc.tls import server_credentials
+from eldex.common.service import live
 from eldex.common.settings import Settings
 from eldex.console.accounts import FileAccounts
 from eldex.console.handlers import Ports
@@ -68,6 +69,7 @@ class Running:
 @asynccontextmanager
 async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
     """Serve inside a running loop; what was received is kept before it leaves."""
+    credentials = server_credentials(settings.tls_dir)  # before anything is open
     async with AsyncExitStack() as stack:
         # Its own questions (every few seconds) are no matter of the city and are not traced; a
         # replay continues the trace in which the event was met, which is.
@@ -91,7 +93,7 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
 
         intake = Intake(spans)
         receiver, otlp_port = await otlp_server(settings.otlp_listen, intake)
-        server, port = await _health_server(settings)
+        server, port = await _health_server(settings, credentials)
         app = application(new_web(ports, accounts, secure=settings.web_secure))
         web = _web_server(settings.web_listen, app)
         admin = admin_server(settings.admin_listen, problem)
@@ -114,12 +116,14 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
             logger().info("service_stopped")
 
 
-async def _health_server(settings: ConsoleSettings) -> tuple[grpc.aio.Server, int]:
+async def _health_server(
+    settings: ConsoleSettings, credentials: grpc.ServerCredentials
+) -> tuple[grpc.aio.Server, int]:
     health = HealthServicer()
     await health.set("", health_pb2.HealthCheckResponse.SERVING)
     server = grpc_server([])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    port = server.add_secure_port(settings.listen, server_credentials(settings.tls_dir))
+    port = server.add_secure_port(settings.listen, credentials)
     if settings.health_listen:
         server.add_insecure_port(settings.health_listen)
     await server.start()
@@ -146,7 +150,7 @@ async def _started(web: AdminServer, task: asyncio.Task[None]) -> None:
     while not web.started:
         if task.done():
             task.result()
-            raise SystemExit("the pages could not be served; ELDEX_WEB_LISTEN names their address")
+            raise CannotStart("the pages could not be served; ELDEX_WEB_LISTEN names their address")
         await asyncio.sleep(0.01)  # uvicorn tells by a flag, not by an event
 
 
@@ -168,8 +172,7 @@ async def _serve(settings: ConsoleSettings) -> None:
 def main() -> None:
     """Run the console until SIGTERM."""
     settings = ConsoleSettings.read()
-    logs.configure("console", settings.instance, settings.log_level)
-    uvloop.run(_serve(settings))
+    live("console", settings, _serve(settings))
 
 
 if __name__ == "__main__":

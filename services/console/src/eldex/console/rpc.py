@@ -36,6 +36,10 @@ class Overfull(Exception):
     """More spans wait than are worth keeping in memory; the sender tries again."""
 
 
+class NotKept(Exception):
+    """An error of ours; it has been recorded."""
+
+
 class Intake:
     """Gathers spans of concurrent exports into few writes."""
 
@@ -46,7 +50,7 @@ class Intake:
         self._wake = asyncio.Event()
 
     async def take(self, spans: Sequence[Span], size_bytes: int) -> None:
-        """Return when the spans are kept; raises `Overfull`, or `Unavailable` without database."""
+        """Return when the spans are kept; raises `Overfull`, `NotKept`, or `Unavailable` without database."""
         if self._bytes + size_bytes > _MOST_WAITING_BYTES:
             raise Overfull
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,11 +79,16 @@ class Intake:
         return batch
 
     async def _write(self, batch: list[tuple[Sequence[Span], int, asyncio.Future[None]]]) -> None:
-        failed: Unavailable | None = None
+        failed: Unavailable | NotKept | None = None
         try:
             await self._spans.add([span for spans, _, _ in batch for span in spans])
         except Unavailable as error:
             failed = error
+        except Exception as error:  # noqa: BLE001 - what somebody sent must not stop the console
+            logger().error(
+                "spans_not_stored", spans=sum(len(s) for s, _, _ in batch), exc_info=error
+            )
+            failed = NotKept()
         finally:
             self._bytes -= sum(size for _, size, _ in batch)
         for _, _, kept in batch:
@@ -110,6 +119,9 @@ class TraceReceiver(TraceServiceServicer):
         except (Overfull, Unavailable):
             logger().warning("spans_refused", spans=len(spans))
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the span store is busy: try again")
+        except NotKept:
+            # A code that makes the sender give these spans up: sent again, they would fail again.
+            await context.abort(grpc.StatusCode.INTERNAL, "an error of ours; it has been recorded")
         response = ExportTraceServiceResponse()
         if refused:
             response.partial_success.rejected_spans = refused

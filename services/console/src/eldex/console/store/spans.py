@@ -18,6 +18,8 @@ SPANS: Final = "spans"
 OPERATIONS: Final = "operations"
 
 _DUPLICATE_KEY = 11000
+_MOST_AT_ONCE = 4_000
+"""Spans of one command: the database takes 100,000 and 48 MB, and an export may hold more."""
 _MOST_SCANNED = 50_000
 """A search looks through at most this many of the newest spans that fit."""
 _MOST_EDGES = 20_000
@@ -53,6 +55,11 @@ class MongoSpans:
     async def add(self, spans: Sequence[Span]) -> None:
         """Keep them; a span that was sent twice stays as it came first."""
         now = self._clock()
+        for first in range(0, len(spans), _MOST_AT_ONCE):
+            await self._insert(spans[first : first + _MOST_AT_ONCE], now)
+        await self._note_operations(spans, now)
+
+    async def _insert(self, spans: Sequence[Span], now: datetime) -> None:
         documents = [_document(span, now + self._kept_for) for span in spans]
 
         # The plain command, because it answers duplicates instead of raising.
@@ -69,7 +76,6 @@ class MongoSpans:
         strange = [error for error in errors if error["code"] != _DUPLICATE_KEY]
         if strange:
             logger().error("spans_not_stored", spans=len(strange), code=strange[0]["code"])
-        await self._note_operations(spans, now)
 
     async def _note_operations(self, spans: Sequence[Span], now: datetime) -> None:
         seen = {(s.service, s.name) for s in spans}
