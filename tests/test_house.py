@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,26 @@ def test_every_event_is_told_by_somebody_and_every_consumer_exists() -> None:
             # Built somewhere: that the class is there does not tell that it ever happens.
             assert re.search(rf"(?<!class )\b{name}\(", source), f"{event} is told by nobody"
         assert set(topic["consumers"]) <= set(SERVICES)
+
+
+def test_what_is_shipped_imports_only_what_its_image_installs() -> None:
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    pinned = (ROOT / "requirements" / "runtime.txt").read_text()
+    installed = {normal(name) for name in re.findall(r"^([\w.-]+)==", pinned, re.MULTILINE)}
+    brought_by = packages_distributions()
+    for path in tracked():
+        if path.suffix != ".py" or "src" not in path.parts or "deploy" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.append(node.module or "")
+            for top in {name.partition(".")[0] for name in names} - {"eldex"}:
+                distributions = {normal(name) for name in brought_by.get(top, [])}
+                shipped = top in sys.stdlib_module_names or distributions & installed
+                assert shipped, f"{path.relative_to(ROOT)} imports {top}"
 
 
 def test_the_project_speaks_of_itself_alone() -> None:
