@@ -19,12 +19,16 @@ import pytest
 import pytest_asyncio
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 
 from eldex.api.exchange.v1 import access_service_pb2
+from eldex.api.registry.v1 import resident_events_pb2
 from eldex.api.topics import load_topics
 from eldex.api.trunk.v1 import trunk_service_pb2
 from eldex.common.contract import load_contract
-from eldex.common.identifiers import RegionCode
+from eldex.common.identifiers import RegionCode, new_key
+from eldex.common.inbox import EventMeta
+from eldex.common.kafka import Record
 from eldex.common.outbox import publisher
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.client import channel
@@ -40,6 +44,7 @@ from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange import handlers, wire
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.access import RecordConsent, record_consent
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.agreement_table import AgreementTable
@@ -133,6 +138,40 @@ class City:
         assert done.result is not None
         return done.result
 
+    async def settle(self, resident_key: str, region: str, moved_on: Date | None = None) -> None:
+        """The registry tells where somebody lives: registered there, or moved on a day."""
+        message: Any
+        if moved_on is None:
+            message = resident_events_pb2.ResidentRegistered(
+                resident_key=resident_key,
+                region_code=region,
+                resident_since=Date(year=2020, month=1, day=1),
+            )
+        else:
+            message = resident_events_pb2.ResidentMoved(
+                resident_key=resident_key, region_code=region, moved_on=moved_on
+            )
+        headers = {
+            "ce_id": new_key("evt"),
+            "ce_type": message.DESCRIPTOR.full_name,
+            "ce_source": f"//{CITY}/registry",
+            "ce_time": self.clock().isoformat(),
+            "ce_subject": resident_key,
+            "ce_regions": region,
+        }
+        record = Record("registry-residents", resident_key, message.SerializeToString(), headers)
+        await self.feed.append(record, EventMeta.of(record))
+
+    async def consent(self, resident_key: str, subsystem: str, purpose: str) -> None:
+        """Somebody consents."""
+        command = RecordConsent(
+            resident_key, subsystem, purpose, "同意书", None, f"{CITY}/service/console"
+        )
+        await self.work.write(
+            Mark(f"test/{secrets.token_hex(8)}"),
+            lambda ports, now: record_consent(command, ports, now),
+        )
+
     def channel(self, path: str) -> grpc.aio.Channel:
         """A member's or a service's connection to the exchange, with its own certificate."""
         if path not in self.channels:
@@ -186,10 +225,12 @@ async def _serve(stack: AsyncExitStack, tls: Path, doors: list[Any]) -> int:
     return port
 
 
-async def open_city(folder: Path, stack: AsyncExitStack, clock: FrozenClock | None = None) -> City:
+async def open_city(
+    folder: Path, stack: AsyncExitStack, department_kind: type[Dispatcher] = Dispatcher
+) -> City:
     """Build it; what is opened is closed with the stack."""
     load_contract()
-    clock, backend = clock or FrozenClock(), MemoryBackend()
+    clock, backend = FrozenClock(), MemoryBackend()
     authority = Authority.open(folder / "authority")
     exchange_tls = authority.issue(f"{CITY}/service/exchange")
     await backend.prepare(
@@ -214,7 +255,7 @@ async def open_city(folder: Path, stack: AsyncExitStack, clock: FrozenClock | No
         served.append((descriptor, department.methods_of(descriptor)))
     carrying = TrunkService()
     served.append((trunk_service_pb2.DESCRIPTOR.services_by_name["TrunkService"], carrying))
-    carrying.dispatcher = Dispatcher(served, clock)
+    carrying.dispatcher = department_kind(served, clock)
     tls = authority.issue(f"{CITY}/service/registry")
     behind = await _serve(stack, tls, [GrpcDoor(carrying.dispatcher)])
     opened = channel(f"localhost:{behind}", exchange_tls)

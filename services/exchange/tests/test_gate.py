@@ -13,12 +13,10 @@ from google.type.date_pb2 import Date
 
 from eldex.api.exchange.v1 import access_pb2
 from eldex.api.exchange.v1 import access_service_pb2 as access
-from eldex.api.registry.v1 import assessment_pb2, resident_events_pb2, resident_pb2
+from eldex.api.registry.v1 import assessment_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.common.errors import NotFound
-from eldex.common.identifiers import RegionCode, new_key
-from eldex.common.inbox import EventMeta
-from eldex.common.kafka import Record
+from eldex.common.identifiers import RegionCode
 from eldex.common.testing.harness import waiting_events
 from eldex.exchange.domain.agreements import Agreement, FieldGrant, PurposeTerms
 
@@ -74,29 +72,6 @@ def answering(city: City, known: Sequence[str]) -> None:
         return kind(resident=resident(request.resident_key))
 
     city.department.answer = answer
-
-
-async def lives(city: City, key: str, region: str, moved_on: Date | None = None) -> None:
-    """The registry tells where somebody lives."""
-    message: Any
-    if moved_on is None:
-        message = resident_events_pb2.ResidentRegistered(
-            resident_key=key, region_code=region, resident_since=Date(year=2020, month=1, day=1)
-        )
-    else:
-        message = resident_events_pb2.ResidentMoved(
-            resident_key=key, region_code=region, moved_on=moved_on
-        )
-    headers = {
-        "ce_id": new_key("evt"),
-        "ce_type": message.DESCRIPTOR.full_name,
-        "ce_source": "//511700/registry",
-        "ce_time": city.clock().isoformat(),
-        "ce_subject": key,
-        "ce_regions": region,
-    }
-    record = Record("registry-residents", key, message.SerializeToString(), headers)
-    await city.feed.append(record, EventMeta.of(record))
 
 
 async def told(
@@ -183,8 +158,8 @@ async def test_the_same_name_in_another_citys_certificate_is_somebody_else(city:
 
 async def test_persons_are_held_against_the_divisions_of_the_agreement(city: City) -> None:
     answering(city, ["res_here", "res_there", "res_untold"])
-    await lives(city, "res_here", HERE)
-    await lives(city, "res_there", ELSEWHERE)
+    await city.settle("res_here", HERE)
+    await city.settle("res_there", ELSEWHERE)
     await city.agree(within())
     assert (await city.ask(HEALTH, GET, getting("res_here"))).code == "OK"
     there = await city.ask(HEALTH, GET, getting("res_there"))
@@ -197,7 +172,7 @@ async def test_persons_are_held_against_the_divisions_of_the_agreement(city: Cit
         request_id=str(uuid.uuid4()), resident_key="res_there", region_code=HERE
     )
     assert (await city.ask(HEALTH, MOVE, moving)).code == "PERMISSION_DENIED"
-    await lives(city, "res_there", HERE, Date(year=2026, month=11, day=1))
+    await city.settle("res_there", HERE, Date(year=2026, month=11, day=1))
     assert (await city.ask(HEALTH, GET, getting("res_there"))).code == "OK"
 
 
@@ -205,8 +180,8 @@ async def test_lists_are_of_the_agreements_divisions_and_rows_of_others_are_left
     city: City,
 ) -> None:
     answering(city, ["res_here", "res_there"])
-    await lives(city, "res_here", HERE)
-    await lives(city, "res_there", ELSEWHERE)
+    await city.settle("res_here", HERE)
+    await city.settle("res_there", ELSEWHERE)
     await city.agree(within())
     for code, expected in (
         ("511702", "OK"),
@@ -230,9 +205,9 @@ async def test_lists_are_of_the_agreements_divisions_and_rows_of_others_are_left
 
 async def test_where_existence_is_concealed_a_miss_and_a_refusal_are_the_same(city: City) -> None:
     answering(city, ["res_here", "res_there"])
-    await lives(city, "res_here", HERE)
-    await lives(city, "res_there", ELSEWHERE)
-    await lives(city, "res_gone", HERE)
+    await city.settle("res_here", HERE)
+    await city.settle("res_there", ELSEWHERE)
+    await city.settle("res_gone", HERE)
     await city.agree(within(conceals_existence=True))
     replies = [
         await city.ask(HEALTH, GET, getting(key)) for key in ("res_there", "res_gone", "res_nobody")
@@ -293,7 +268,7 @@ async def test_a_recipient_cannot_say_that_the_person_agreed(city: City) -> None
 
 async def test_an_emergency_passes_loudly_and_is_reviewed_by_somebody_else(city: City) -> None:
     answering(city, ["res_there"])
-    await lives(city, "res_there", ELSEWHERE)
+    await city.settle("res_there", ELSEWHERE)
     broken = {"eldex-break-glass": REASON}
     await city.agree(within())
     refused = await city.ask(HEALTH, GET, getting("res_there"), metadata=broken)
@@ -406,8 +381,8 @@ async def test_a_change_counts_from_the_next_call_and_the_past_can_be_explained(
 async def test_a_past_decision_is_explained_with_places_and_consents_as_they_were(
     city: City,
 ) -> None:
-    await lives(city, "res_a", HERE)
-    await lives(city, "res_a", ELSEWHERE, Date(year=2026, month=11, day=22))
+    await city.settle("res_a", HERE)
+    await city.settle("res_a", ELSEWHERE, Date(year=2026, month=11, day=22))
     await city.agree(within(purpose_terms=[PurposeTerms("home-care", requires_consent=True)]))
 
     async def explained(day: int) -> dict[str, bool]:
