@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,21 +152,26 @@ class Doors:
         self._channels = {d: channel(stack.address(d), identity) for d in DEPARTMENTS}
         self._trunks = {d: Trunk(opened) for d, opened in self._channels.items()}
 
-    async def try_all(self, requests: list[Bad]) -> list[tuple[Bad, grpc.StatusCode, bytes]]:
+    async def try_all(
+        self, requests: list[Bad], trace_ids: Sequence[str] = ()
+    ) -> list[tuple[Bad, grpc.StatusCode, bytes]]:
+        """What each was answered; each in a trace of its own, if there are ids for them."""
         limit = asyncio.Semaphore(64)
 
-        async def one(bad: Bad) -> tuple[Bad, grpc.StatusCode, bytes]:
+        async def one(bad: Bad, trace_id: str) -> tuple[Bad, grpc.StatusCode, bytes]:
+            metadata = {"traceparent": f"00-{trace_id}-{'1' * 16}-01"} if trace_id else {}
             async with limit:
                 trunk = self._trunks[bad.department]
-                reply = await trunk.call(bad.method, bad.payload, {}, timeout_seconds=30)
+                reply = await trunk.call(bad.method, bad.payload, metadata, timeout_seconds=30)
             failed = failure_of(reply)
             return (
                 bad,
                 failed.code if failed else grpc.StatusCode.OK,
-                (failed.details if failed else b""),
+                (failed.message.encode() + failed.details if failed else b""),
             )
 
-        return await asyncio.gather(*(one(bad) for bad in requests))
+        traced = zip(requests, trace_ids or [""] * len(requests), strict=True)
+        return await asyncio.gather(*(one(bad, trace_id) for bad, trace_id in traced))
 
     async def close(self) -> None:
         for trunk in self._trunks.values():
@@ -225,22 +231,35 @@ async def test_a_broken_field_rule_names_the_field_in_the_callers_language(field
         assert "request_id" in [v.field for v in request.field_violations], bad
 
 
+async def all_traced(backend: mongo.MongoBackend, trace_ids: set[str]) -> None:
+    """Wait until the console has the spans of all these calls: before, there is nothing to look through."""
+    kept: set[str] = set()
+    async with asyncio.timeout(30):
+        while not trace_ids <= kept:
+            await asyncio.sleep(
+                0.2
+            )  # spans travel twice a second, and nothing tells of their coming
+            kept |= set(await backend.ask(lambda database: database["spans"].distinct("trace_id")))
+
+
 async def test_the_identity_number_that_was_put_everywhere_is_nowhere(field: Field) -> None:
     doors = Doors(field.stack)
     try:
         quoting = [b for b in all_bad() if b.what.endswith("an identity number")]
-        answers = await doors.try_all(quoting)
+        trace_ids = [uuid.uuid4().hex for _ in quoting]
+        answers = await doors.try_all(quoting, trace_ids)
     finally:
         await doors.close()
     assert len(quoting) > 100
     number = NUMBER.encode()
-    assert [bad for bad, _, details in answers if number in details] == []
+    assert [bad for bad, _, said in answers if number in said] == []
     for seen in field.watcher.seen:
         assert number not in seen.delivered.SerializeToString()
     for log in field.stack.logs.glob("*.log"):
         assert number not in log.read_bytes(), log.name
     name = f"eldex_{field.stack.settings.city}_console"
     async with mongo.connect(field.stack.mongod.uri, name) as backend:
+        await all_traced(backend, set(trace_ids))
         for collection in await backend.ask(lambda database: database.list_collection_names()):
             for document in await backend.query(collection, {}):
                 assert NUMBER not in str(document), collection
