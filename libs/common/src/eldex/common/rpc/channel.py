@@ -52,8 +52,14 @@ class RenewedChannel(grpc.aio.Channel):
         return len(self._left)
 
     def _by_current(self, kind: str, about: tuple[Any, ...], how: dict[str, Any]) -> Any:
+        made_for = self._current
+        method = getattr(made_for, kind)(*about, **how)
+
         def call(*args: Any, **kwargs: Any) -> Any:
-            return getattr(self.current(), kind)(*about, **how)(*args, **kwargs)
+            nonlocal made_for, method
+            if (now := self.current()) is not made_for:
+                made_for, method = now, getattr(now, kind)(*about, **how)
+            return method(*args, **kwargs)
 
         return call
 
