@@ -195,6 +195,11 @@ class Log:
         self._check_size(new)
         return tree.consistency_proof(old, new, self._hashes.node)
 
+    def leaf_hash(self, index: int) -> bytes:
+        """The leaf hash of a record, also of one that was archived."""
+        self._check_size(index + 1)
+        return self._hashes.node(0, index)
+
     def record(self, index: int) -> bytes:
         """A record.
 

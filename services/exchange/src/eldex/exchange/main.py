@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import yaml
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.json_format import ParseDict
 from pydantic import Field
 
-from eldex.api.exchange.v1 import access_service_pb2, agreement_pb2, exchange_service_pb2
+from eldex.api.exchange.v1 import (
+    access_service_pb2,
+    agreement_pb2,
+    evidence_service_pb2,
+    exchange_service_pb2,
+)
 from eldex.common.contract import load_contract
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.client import channel
@@ -23,12 +30,15 @@ from eldex.exchange import handlers, wire
 from eldex.exchange.handlers import Stores
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
+from eldex.exchange.rpc.admin_log import Logged
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
+from eldex.exchange.rpc.evidence import EvidenceService
 from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.gate import Gate
 from eldex.exchange.rpc.masking import check_grants
 from eldex.exchange.rpc.people import People
+from eldex.exchange.rpc.roles import Roles
 from eldex.exchange.rpc.service import ExchangeService, may_call
 from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store import places, record_index, secrets, volumes
@@ -39,6 +49,7 @@ from eldex.exchange.store.message_log import MessageLog
 from eldex.exchange.store.places import MongoPlaces
 from eldex.exchange.store.record_index import RecordIndex
 from eldex.exchange.store.volumes import MongoVolumes
+from eldex.exchange.store.witness import FilePartners, read_partners
 
 
 class ExchangeSettings(Settings):
@@ -49,6 +60,9 @@ class ExchangeSettings(Settings):
     subject_keys_dir: Path | None = None
     """Where the keys are kept with which the log hashes whom a record is about; by default
     `subject-keys` in the data folder. Never in the backups of the log: they must be able to forget."""
+    partners_file: Path | None = None
+    """The keys of partner exchanges (C2SP tlog-policy): `log` whose heads we co-sign, `witness` who
+    co-signs ours."""
     checkpoint_seconds: float = Field(1.0, gt=0, le=60)
     """How old the head of the message log may be before it is signed."""
     agreements_file: Path | None = None
@@ -66,9 +80,11 @@ class Exchange:
         self.subject_keys = SubjectKeys(
             settings.subject_keys_dir or settings.data_dir / "subject-keys"
         )
+        signer = secrets.read_signer(settings.secrets_dir / secrets.LOG)
+        witness = secrets.read_signer(settings.secrets_dir / secrets.WITNESS)
         self.log = MessageLog(
             settings.data_dir / "message-log",
-            secrets.read_signer(settings.secrets_dir / secrets.LOG),
+            signer,
             self.subject_keys,
             RecordIndex(parts.backend),
             parts.clock,
@@ -76,6 +92,16 @@ class Exchange:
         )
         self.service = ExchangeService(
             parts.work, self.agreements, self.feed, self.log, parts.clock
+        )
+        partners = FilePartners(
+            settings.data_dir / "witness",
+            signer.verifier,
+            witness,
+            read_partners(settings.partners_file),
+        )
+        self.roles = Roles(RegionCode.parse(settings.city), self.agreements, parts.clock)
+        self.evidence = EvidenceService(
+            parts.work, self.log, self.subject_keys, partners, self.roles, witness.verifier
         )
 
         home = RegionCode.parse(settings.city)
@@ -116,6 +142,7 @@ class Exchange:
         await self.places.start()
         await self.feed.start()
         await self.log.start()
+        await self.evidence.forget_what_was_approved()
         self.parts.stack.push_async_callback(self.log.close)
         for agreement in read_agreements(self.settings.agreements_file):
             mark = Mark(f"agreements-file/{agreement.agreement_key}")
@@ -128,6 +155,11 @@ class Exchange:
 
             await self.parts.work.write(mark, begin_with)
         await self.agreements.refresh()
+
+    def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, object]:
+        """A service of the exchange itself, whose writes are evidence too."""
+        descriptor = service_descriptor(module, name)
+        return descriptor, Logged(descriptor, service, self.log, self.roles)
 
     def forwarding(self) -> ForwardingDoor:
         """The door through which every department is reached, on one trunk each."""
@@ -159,9 +191,12 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         made.append(exchange)
 
     def services(_: Parts[Stores]) -> Served:
-        descriptor = service_descriptor(exchange_service_pb2, "ExchangeService")
-        access = service_descriptor(access_service_pb2, "AccessService")
-        return [(descriptor, made[0].service), (access, made[0].access)]
+        exchange = made[0]
+        return [
+            exchange.logged(exchange_service_pb2, "ExchangeService", exchange.service),
+            exchange.logged(access_service_pb2, "AccessService", exchange.access),
+            exchange.logged(evidence_service_pb2, "EvidenceService", exchange.evidence),
+        ]
 
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
         return [made[0].forwarding()]

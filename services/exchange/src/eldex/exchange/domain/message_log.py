@@ -57,6 +57,25 @@ class SizeUnknown(DomainError):
     en = "the log has {size} records; what was asked for lies beyond"
 
 
+class ReceiptUnknown(DomainError):
+    """A receipt that this log did not give: of another log, or of another history of this one."""
+
+    kind, reason = Kind.CONFLICT, "RECEIPT_UNKNOWN"
+    zh = "该回执不是本日志所出具（或日志已被改写），请保留回执并以 eldex-verify 核验"
+    en = (
+        "this log did not give that receipt, or is no longer what it was: keep the receipt and verify "
+        "with eldex-verify"
+    )
+
+
+class NoCosignature(DomainError):
+    """No partner has co-signed a head that covers what was asked for."""
+
+    kind, reason = Kind.UNAVAILABLE, "NO_COSIGNATURE"
+    zh = "尚无伙伴交换平台联署覆盖该留痕的检查点，请稍后再取"
+    en = "no partner has co-signed a head that covers this yet: ask again later"
+
+
 class NotWitnessable(DomainError):
     """A partner's checkpoint, or its cosignature of ours, that cannot be accepted."""
 

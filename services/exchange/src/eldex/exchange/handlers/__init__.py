@@ -15,6 +15,7 @@ from eldex.exchange.domain.agreements import Agreement, Scope
 from eldex.exchange.domain.message_log import LogEntry, LoggedRecord
 from eldex.exchange.domain.subscriptions import CursorUnknown, FeedEvent, Subscription
 from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
+from eldex.exchange.handlers.evidence import Shreddings
 
 
 class Agreements(Protocol):
@@ -109,6 +110,7 @@ class Stores:
     consents: Consents
     break_glasses: BreakGlasses
     review_rules: ReviewRules
+    shreddings: Shreddings
 
 
 async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:

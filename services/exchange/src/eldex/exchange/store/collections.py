@@ -14,6 +14,7 @@ from eldex.exchange.store.access import (
     MongoConsents,
     MongoReviewRules,
 )
+from eldex.exchange.store.shreddings import MongoShreddings
 
 
 class MongoAgreements(Repository[Agreement]):
@@ -41,7 +42,8 @@ def stores(session: Session) -> Stores:
         consents=MongoConsents(session),
         break_glasses=MongoBreakGlasses(session),
         review_rules=MongoReviewRules(session),
+        shreddings=MongoShreddings(session),
     )
 
 
-REPOSITORIES = (MongoAgreements, MongoSubscriptions, *ACCESS_REPOSITORIES)
+REPOSITORIES = (MongoAgreements, MongoSubscriptions, MongoShreddings, *ACCESS_REPOSITORIES)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,14 +22,12 @@ from eldex.common.errors import CannotStart
 from eldex.common.logs import logger
 from eldex.evidence.errors import EvidenceError
 from eldex.evidence.log import Archived, Log
-from eldex.evidence.note import Note, Signer
+from eldex.evidence.note import Note, Signer, Verifier
 from eldex.evidence.receipts import Bundle, Receipt
-from eldex.evidence.records import SALT_BYTES, Record, SteadyClock, message_digest
+from eldex.evidence.records import Record
 from eldex.evidence.segments import SEAL, SEGMENT, BrokenSegment, file_name
-from eldex.evidence.subjects import SubjectKeys, period_of
+from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange.domain.message_log import (
-    BEYOND,
-    MOST_SUBJECTS,
     LogEntry,
     LoggedRecord,
     NoEvidence,
@@ -41,16 +37,13 @@ from eldex.exchange.domain.message_log import (
     SizeUnknown,
 )
 from eldex.exchange.store.record_index import RecordIndex
+from eldex.exchange.store.recorder import Recorder
 
 T = TypeVar("T")
 
 _MOST_AT_ONCE: Final = 4_096
-_MOST_TEXT: Final = 300
-_TRACE: Final = re.compile("[0-9a-f]{32}")
-_UNTELLABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _PROBE_BYTES: Final = 64 * 1024
 _PROBE_SECONDS: Final = 0.5
-_NO_REPLY: Final = b""
 
 
 @dataclass(slots=True)
@@ -85,15 +78,13 @@ class MessageLog:
             height: a segment has 2^height records, for ever.
         """
         self.origin = signer.verifier.name
-        self._folder, self._signer, self._subjects = folder, signer, subjects
-        self._index, self._clock = index, SteadyClock(clock)
-        self._system_clock = clock
+        self._folder, self._signer = folder, signer
+        self._index, self._recorder = index, Recorder(subjects, clock)
         self._interval, self._height = interval_seconds, height
         self._log: Log | None = None
         self._broken: Log | None = None
         """One to be closed and opened again, once nobody reads in it."""
         self._asking = 0
-        self._period = ""
         self._note: Note | None = None
         self._waiting: list[_Waiting] = []
         # One thread of its own: one appender at a time, and no queue of other work before it.
@@ -112,7 +103,7 @@ class MessageLog:
             raise CannotStart(f"the message log in {self._folder}: {error}") from error
         if log.torn_bytes:
             logger().warning("log_tail_cut", bytes=log.torn_bytes)
-        self._clock = SteadyClock(self._system_clock, await asyncio.to_thread(_last_time, log))
+        self._recorder.go_on_from(await asyncio.to_thread(_last_time, log))
         await self._index.start(log.size, partial(_record_unless_archived, log))
         await self.publish()
 
@@ -130,6 +121,11 @@ class MessageLog:
     def size(self) -> int:
         """How many records it has."""
         return self._opened.size
+
+    @property
+    def verifier(self) -> Verifier:
+        """With which its heads are verified."""
+        return self._signer.verifier
 
     def require(self) -> None:
         """Raise `NoEvidence` while the log is known not to be writable: before a call has any effect."""
@@ -174,55 +170,14 @@ class MessageLog:
 
     def _append(self, entries: Sequence[LogEntry]) -> tuple[int, list[bytes], list[Receipt | None]]:
         log = self._opened
-        period = period_of(self._clock())
-        if period != self._period:
-            self._subjects.make(period)
-            self._period = period
-        salts = secrets.token_bytes(SALT_BYTES * len(entries))
-        lines: list[bytes] = []
-        places: list[tuple[int, bytes] | None] = []
-        for number, entry in enumerate(entries):
-            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
-            try:
-                line = self._record(entry, salt).encode()
-            except EvidenceError as error:  # one that cannot be told shall not stop its neighbours
-                logger().error("entry_not_told", method=entry.method[:200], problem=str(error))
-                places.append(None)
-                continue
-            places.append((len(lines), salt))
-            lines.append(line)
+        lines, places = self._recorder.tell(entries)
         appended = log.append(lines)
         first, leaves = appended.first, appended.leaf_hashes
         receipts = [
-            place and Receipt(self.origin, first + place[0], leaves[place[0]], place[1])
+            place and Receipt(self.origin, first + place.number, leaves[place.number], place.salt)
             for place in places
         ]
         return first, lines, receipts
-
-    def _record(self, entry: LogEntry, salt: bytes) -> Record:
-        subjects, reason = entry.subjects, entry.reason
-        if len(subjects) > MOST_SUBJECTS:
-            reason = reason or f"{BEYOND}:{len(subjects) - MOST_SUBJECTS}"
-            subjects = subjects[:MOST_SUBJECTS]
-        hashes = self._subjects.hashes(self._period, subjects) if subjects else ()
-        reply = entry.reply
-        return Record(
-            answered_at=self._clock(),
-            subsystem=_told(entry.subsystem),
-            method=_told(entry.method),
-            purpose=_told(entry.purpose),
-            legal_basis=_told(entry.legal_basis),
-            agreement_key=_told(entry.agreement_key),
-            agreement_version=entry.agreement_version,
-            subject_period=self._period if hashes else "",
-            subject_hashes=hashes,
-            request_digest=message_digest(salt, entry.request),
-            reply_digest=_NO_REPLY if reply is None else message_digest(salt, reply),
-            code=entry.code,
-            reason=_told(reason),
-            trace_id=entry.trace_id if _TRACE.fullmatch(entry.trace_id) else "",
-            kind=entry.kind,
-        )
 
     def _failed(self, error: Exception) -> None:
         number = error.errno if isinstance(error, OSError) else None
@@ -308,6 +263,10 @@ class MessageLog:
         """The root over the first `size` records. Raises `SizeUnknown`."""
         return await self._ask(lambda log: log.root(size))
 
+    async def leaf_hash(self, index: int) -> bytes:
+        """The leaf of a record, whether its segment is here or archived. Raises `SizeUnknown`."""
+        return await self._ask(lambda log: log.leaf_hash(index))
+
     async def record(self, index: int) -> LoggedRecord:
         """A record, from the log itself. Raises `SizeUnknown`, `SegmentArchived`, `RecordUnreadable`."""
         return LoggedRecord(index, Record.parse(await self._stored(index)))
@@ -387,13 +346,6 @@ def _record_unless_archived(log: Log, index: int) -> bytes | None:
 def _last_time(log: Log) -> datetime | None:
     line = _record_unless_archived(log, log.size - 1) if log.size else None
     return Record.parse(line).answered_at if line else None
-
-
-def _told(text: str) -> str:
-    """A text as a record can tell it: printable, not endless."""
-    if len(text) > _MOST_TEXT:
-        text = text[:_MOST_TEXT]
-    return text if text.isprintable() else _UNTELLABLE.sub("\ufffd", text)
 
 
 def _refuse(done: asyncio.Future[Receipt]) -> None:

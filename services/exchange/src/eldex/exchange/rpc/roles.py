@@ -1,0 +1,80 @@
+"""Who may ask the exchange itself: its operators, and a member where an agreement of its own names the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eldex.common.clock import Clock, day_of
+from eldex.common.errors import Denied, DomainError
+from eldex.common.identifiers import RegionCode
+from eldex.common.rpc.call import PURPOSE, Call
+from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.decision import PlainJudge, Question, check_purpose, decide
+from eldex.exchange.rpc.agreement_table import AgreementTable
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """By what somebody calls."""
+
+    subsystem: str
+    """`member/<member>/<subsystem>`; an operator's service: `service/<name>`."""
+    agreement: Agreement | None
+    """None: an operator, or what every member may do."""
+    legal_basis: str = ""
+
+
+class Roles:
+    """Decides who may ask the exchange itself."""
+
+    def __init__(self, home: RegionCode, agreements: AgreementTable, clock: Clock) -> None:
+        self._home, self._agreements, self._clock = home, agreements, clock
+
+    def right(self, call: Call) -> Right:
+        """By what somebody may call a method that not every member may; raises why it may not."""
+        subsystem = subsystem_of(call)
+        if is_operator(call):
+            return Right(subsystem, None)
+        purpose = check_purpose(call.metadata.get(PURPOSE, ""))
+        city, _, _ = call.caller.path.partition("/")
+        question = Question(
+            subsystem=subsystem,
+            caller_region=RegionCode.parse(city),
+            home=self._home,
+            method=call.method,
+            purpose=purpose,
+            on=day_of(self._clock()),
+        )
+        allowing = decide(PlainJudge(), self._agreements.of(subsystem), question)
+        return Right(subsystem, allowing[0], allowing[0].terms(purpose).legal_basis)
+
+    def own_or_right(self, call: Call) -> Right:
+        """The right to more than what is a member's own, or none: `agreement` is None then."""
+        try:
+            return self.right(call)
+        except DomainError:
+            return Right(subsystem_of(call), None)
+
+    def sees_all(self, call: Call) -> bool:
+        """Whether somebody may see more than its own."""
+        return is_operator(call) or self.own_or_right(call).agreement is not None
+
+
+def is_operator(call: Call) -> bool:
+    """Whether a service of this house calls: it stands for the operators of the exchange."""
+    return call.caller.service is not None
+
+
+def operators_only(call: Call) -> None:
+    """Refuse everybody else."""
+    if not is_operator(call):
+        raise Denied(
+            missing="this is for the operators of the exchange",
+            missing_zh="此操作仅限交换平台运营方",
+        )
+
+
+def subsystem_of(call: Call) -> str:
+    """Who calls, as the log names it."""
+    _, _, path = call.caller.path.partition("/")
+    return path
