@@ -1,7 +1,8 @@
 """Every metric there is, named and described; nothing is counted that is not on this page.
 
 Names follow Prometheus: base units, `_total` for counters. Labels are bounded: methods, topics and
-reasons come from the contract, never from a request.
+reasons come from the contract, never from a request; a subscription's name does, but a subsystem may
+have only a few.
 """
 
 from __future__ import annotations
@@ -79,6 +80,50 @@ partition_held = Gauge(
 )
 dead_letters = Counter(
     "eldex_dead_letters", "Events set aside, by reason.", ["topic", "reason"], registry=registry
+)
+
+deliveries = Counter(
+    "eldex_deliveries",
+    "Tries to deliver an event to a partner's endpoint: taken, refused, gone, withdrawn (the right to "
+    "it ended).",
+    ["subscription", "outcome"],
+    registry=registry,
+)
+delivery_seconds = Histogram(
+    "eldex_delivery_seconds",
+    "From an event's birth to a partner's endpoint having taken it.",
+    buckets=_SECONDS,
+    registry=registry,
+)
+delivery_dead_letters = Counter(
+    "eldex_delivery_dead_letters",
+    "Events that a partner's endpoint would not take, by the last reason.",
+    ["reason"],
+    registry=registry,
+)
+deliveries_held = Counter(
+    "eldex_deliveries_held",
+    "Subscriptions paused by the exchange: endpoint_dead, endpoint_gone.",
+    ["cause"],
+    registry=registry,
+)
+subscription_lag_events = Gauge(
+    "eldex_subscription_lag_events",
+    "Events due to a subscriber and not delivered or acknowledged yet.",
+    ["subscription"],
+    registry=registry,
+)
+subscription_lag_seconds = Gauge(
+    "eldex_subscription_lag_seconds",
+    "Age of the oldest of them.",
+    ["subscription"],
+    registry=registry,
+)
+subscription_down = Gauge(
+    "eldex_subscription_endpoint_down",
+    "1 while a partner's endpoint refuses everything and is tried with one event at a time.",
+    ["subscription"],
+    registry=registry,
 )
 
 

@@ -2,11 +2,15 @@
 
 One writer numbers the events in the order in which it took them from the topics and commits them in
 batches, one after the other: whoever has read up to a number will never see a lower one appear.
+
+The newest events are kept in memory too: a reader that keeps up costs the database nothing, however
+many there are, and one that is far behind reads for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -31,6 +35,9 @@ COLLECTIONS: Final = {
     HEAD: [],
 }
 _MOST_AT_ONCE = 500
+_KEPT_EVENTS: Final = 4_096
+_KEPT_BYTES: Final = 16 * 1024 * 1024
+"""Of the newest events, what is kept in memory (payloads alone are counted)."""
 
 Beside = Callable[[Sequence[Document]], Awaitable[list[Write]]]
 """What else must be written with events, in their commit: projections that are never behind the feed."""
@@ -45,11 +52,15 @@ class Feed:
         self._writer: asyncio.Task[None] | None = None
         self.newest = 0
         self._grown = asyncio.Condition()
+        self._recent: list[FeedEvent] = []
+        """The newest events, without a gap up to `newest`."""
+        self._recent_after = 0
+        """Whoever has read up to here finds the rest in memory."""
 
     async def start(self) -> None:
         """Learn where the feed stands."""
         found = await self._backend.fetch(HEAD, "_id", ["feed"])
-        self.newest = found[0]["newest"] if found else 0
+        self.newest = self._recent_after = found[0]["newest"] if found else 0
 
     async def append(self, record: Record, meta: EventMeta) -> None:
         """Take an event over; returns when it is durable. One that is in the feed is left out."""
@@ -109,16 +120,56 @@ class Feed:
             changes.writes.append(Write(HEAD, after, replaces=version or None))
             (outcome,) = await self._backend.commit([changes])
             if outcome is not None:
-                raise Unavailable("feed") from outcome  # another writer: take it up again
+                # Another writer: take it up again. What it wrote is not in memory.
+                self._recent, self._recent_after = [], head["newest"]
+                raise Unavailable("feed") from outcome
+        if head["newest"] > self.newest:
+            self._recent, self._recent_after = [], head["newest"]
+        self._keep([write.document for write in changes.writes if write.collection == FEED])
         self.newest = number
+
+    def _keep(self, documents: Sequence[Document]) -> None:
+        self._recent += [_event(document) for document in documents]
+        size = sum(len(event.payload) for event in self._recent)
+        surplus = max(0, len(self._recent) - _KEPT_EVENTS)
+        size -= sum(len(event.payload) for event in self._recent[:surplus])
+        while size > _KEPT_BYTES:
+            size -= len(self._recent[surplus].payload)
+            surplus += 1
+        if surplus:
+            self._recent_after = self._recent[surplus - 1].cursor
+            del self._recent[:surplus]
 
     async def read(self, after: int, scopes: Sequence[Scope], limit: int) -> list[FeedEvent]:
         """The next events within the scopes, in order."""
+        if after >= self._recent_after:
+            return self._read_recent(after, scopes, limit)
         found = await self._backend.query(FEED, _within(after, scopes), [("_id", 1)], limit)
         return [_event(document) for document in found]
 
+    def _read_recent(self, after: int, scopes: Sequence[Scope], limit: int) -> list[FeedEvent]:
+        found: list[FeedEvent] = []
+        begin = bisect_right(self._recent, after, key=lambda event: event.cursor)
+        for event in self._recent[begin:]:
+            if any(scope.permits(event.type, event.regions) for scope in scopes):
+                found.append(event)
+                if len(found) == limit:
+                    break
+        return found
+
+    async def at(self, cursor: int) -> FeedEvent | None:
+        """One event; None if it is not kept any more."""
+        if cursor > self._recent_after:
+            index = bisect_right(self._recent, cursor, key=lambda event: event.cursor) - 1
+            if index >= 0 and self._recent[index].cursor == cursor:
+                return self._recent[index]
+        found = await self._backend.fetch(FEED, "_id", [cursor])
+        return _event(found[0]) if found else None
+
     async def count(self, after: int, scopes: Sequence[Scope]) -> int:
         """How many events within the scopes come after a cursor."""
+        if after >= self._recent_after:
+            return len(self._read_recent(after, scopes, _KEPT_EVENTS))
         return await self._backend.count(FEED, _within(after, scopes))
 
     async def wait_beyond(self, seen: int, seconds: float) -> bool:
