@@ -10,11 +10,12 @@ import grpc
 import yaml
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.json_format import ParseDict
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from eldex.api.exchange.v1 import (
     access_service_pb2,
     agreement_pb2,
+    delivery_service_pb2,
     evidence_service_pb2,
     exchange_service_pb2,
 )
@@ -22,17 +23,25 @@ from eldex.common.contract import load_contract
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.client import channel
 from eldex.common.rpc.trunk import Trunk
+from eldex.common.sealing import Sealer
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.settings import Settings
 from eldex.common.store import Mark
 from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange import handlers, wire
+from eldex.exchange.domain.delivery.endpoints import Rules
+from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.delivery import AllFields
+from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
+from eldex.exchange.handlers.dispatch import Dispatch, Outside
+from eldex.exchange.peers import HttpWebhooks
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.admin_log import Logged
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
+from eldex.exchange.rpc.delivery_service import DeliveryService
 from eldex.exchange.rpc.evidence import EvidenceService
 from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.gate import Gate
@@ -44,6 +53,7 @@ from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store import places, record_index, secrets, volumes
 from eldex.exchange.store.agreement_history import MongoAgreementHistory
 from eldex.exchange.store.collections import REPOSITORIES, stores
+from eldex.exchange.store.deliveries import MongoMemories
 from eldex.exchange.store.feed import Feed
 from eldex.exchange.store.message_log import MessageLog
 from eldex.exchange.store.places import MongoPlaces
@@ -67,6 +77,19 @@ class ExchangeSettings(Settings):
     """How old the head of the message log may be before it is signed."""
     agreements_file: Path | None = None
     """Agreements to begin with (YAML); those that are known already are left as they are."""
+    webhook_origin: str = "exchange.eldex.local"
+    """The name by which partners' endpoints know this exchange (`WebHook-Request-Origin`)."""
+    webhook_allow_http: bool = False
+    """Whether endpoints without TLS are posted to; for tests on one machine."""
+    webhook_allowed_networks: tuple[IPvAnyNetwork, ...] = ()
+    """Private networks that endpoints may be in, such as the government's extranet: 10.20.0.0/16."""
+    webhook_ca_file: Path | None = None
+    """Further authorities whose certificates endpoints may have."""
+    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60)
+    webhook_retries_seconds: tuple[float, ...] = Schedule().retries
+    """Pauses after each failed try of an event; after the last it is set aside."""
+    webhook_dead_after_seconds: float = Field(Schedule().dead_after, gt=0)
+    """When an endpoint has taken nothing for so long, its subscription is paused."""
 
 
 class Exchange:
@@ -90,8 +113,37 @@ class Exchange:
             parts.clock,
             interval_seconds=settings.checkpoint_seconds,
         )
+        evidence, event_masks = LoggedDeliveries(self.log), AllFields()
+        seals = Sealer.from_folder(settings.secrets_dir, "exchange.webhook-secret")
+        self.webhooks = HttpWebhooks(
+            settings.webhook_origin,
+            Rules(settings.webhook_allow_http, tuple(map(str, settings.webhook_allowed_networks))),
+            timeout_seconds=settings.webhook_timeout_seconds,
+            ca_file=settings.webhook_ca_file,
+        )
+        memories = MongoMemories(parts.backend, parts.work.commit)
+        schedule = Schedule(
+            retries=settings.webhook_retries_seconds,
+            dead_after=settings.webhook_dead_after_seconds,
+        )
+        self.dispatch = Dispatch(
+            parts.work,
+            self.agreements.all,
+            self.feed,
+            Outside(self.webhooks, memories, evidence, event_masks, seals, schedule),
+            parts.clock,
+        )
         self.service = ExchangeService(
-            parts.work, self.agreements, self.feed, self.log, parts.clock
+            parts.work,
+            self.agreements,
+            self.feed,
+            self.log,
+            parts.clock,
+            self.dispatch,
+            event_masks,
+        )
+        self.deliveries = DeliveryService(
+            parts.work, self.agreements, self.feed, self.dispatch, self.webhooks, seals
         )
         partners = FilePartners(
             settings.data_dir / "witness",
@@ -144,6 +196,7 @@ class Exchange:
         await self.log.start()
         await self.evidence.forget_what_was_approved()
         self.parts.stack.push_async_callback(self.log.close)
+        self.parts.stack.push_async_callback(self.webhooks.close)
         for agreement in read_agreements(self.settings.agreements_file):
             mark = Mark(f"agreements-file/{agreement.agreement_key}")
             wanted = wire.agreement_in(agreement)
@@ -195,6 +248,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         return [
             exchange.logged(exchange_service_pb2, "ExchangeService", exchange.service),
             exchange.logged(access_service_pb2, "AccessService", exchange.access),
+            exchange.logged(delivery_service_pb2, "DeliveryService", exchange.deliveries),
             exchange.logged(evidence_service_pb2, "EvidenceService", exchange.evidence),
         ]
 
@@ -211,7 +265,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         take=lambda _: made[0].feed.append,
         policy=may_call,
         doors=doors,
-        tasks=lambda _: [made[0].agreements.run],
+        tasks=lambda _: [made[0].agreements.run, made[0].dispatch.run],
     )
 
 

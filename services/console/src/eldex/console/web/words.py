@@ -78,6 +78,8 @@ EVENTS: Final = {
     "JointPunishmentOrdered": "joint punishment was ordered",
     "JointPunishmentLifted": "joint punishment was lifted",
     "RecordDisclosed": "a credit record was disclosed",
+    "SubscriptionPaused": "the delivery to a partner was held",
+    "SubscriptionResumed": "the delivery to a partner goes on",
 }
 
 SPANS: Final = {

@@ -13,8 +13,15 @@ from eldex.common.identifiers import RegionCode
 from eldex.evidence.receipts import Receipt
 from eldex.exchange.domain.agreements import Agreement, Scope
 from eldex.exchange.domain.message_log import LogEntry, LoggedRecord
-from eldex.exchange.domain.subscriptions import CursorUnknown, FeedEvent, Subscription
+from eldex.exchange.domain.subscriptions import (
+    CursorUnknown,
+    DeliveryKind,
+    FeedEvent,
+    State,
+    Subscription,
+)
 from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
+from eldex.exchange.handlers.delivery import DeadLetters, Deliveries, NotStreamed
 from eldex.exchange.handlers.evidence import Shreddings
 
 
@@ -66,6 +73,10 @@ class Feed(Protocol):
         """The next events within the scopes, in order."""
         ...
 
+    async def at(self, cursor: int) -> FeedEvent | None:
+        """One event; None if it is not kept any more."""
+        ...
+
     async def count(self, after: int, scopes: Sequence[Scope]) -> int:
         """How many events within the scopes come after a cursor."""
         ...
@@ -111,6 +122,8 @@ class Stores:
     break_glasses: BreakGlasses
     review_rules: ReviewRules
     shreddings: Shreddings
+    deliveries: Deliveries
+    letters: DeadLetters
 
 
 async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:
@@ -135,11 +148,22 @@ async def open_subscription(
     stores: Stores,
     now: datetime,
 ) -> Subscription:
-    """The subscription, made if it is new, with what the subscriber wants now."""
+    """The subscription, made if it is new, with what the subscriber wants now.
+
+    Of one that was made beforehand, what it wants stands unless the subscriber names something.
+    Raises `NotStreamed` for one that is delivered by webhook, or held.
+    """
     key = f"{subsystem}/{name}"
     found = await stores.subscriptions.find(key)
     subscription = found or Subscription(key=key, subsystem=subsystem, name=name)
-    subscription.event_types, subscription.region_codes = list(event_types), list(region_codes)
+    if subscription.state is State.DELETED:
+        subscription.state, subscription.delivery = State.ACTIVE, DeliveryKind.STREAM
+        subscription.subject_classes, subscription.expression = [], ""
+        subscription.created_at = None
+    if subscription.delivery is not DeliveryKind.STREAM or subscription.state is not State.ACTIVE:
+        raise NotStreamed(name=name)
+    if event_types or region_codes or subscription.created_at is None:
+        subscription.event_types, subscription.region_codes = list(event_types), list(region_codes)
     subscription.seen_at = now
     stores.subscriptions.save(subscription)
     return subscription
@@ -152,6 +176,8 @@ async def acknowledge(
     key = f"{subsystem}/{name}"
     found = await stores.subscriptions.find(key)
     subscription = found or Subscription(key=key, subsystem=subsystem, name=name)
+    if subscription.delivery is not DeliveryKind.STREAM:
+        raise NotStreamed(name=name)
     subscription.acknowledge(cursor, newest)
     subscription.seen_at = now
     stores.subscriptions.save(subscription)

@@ -16,13 +16,18 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, Mark, UnitOfWork
 from eldex.exchange import handlers, wire
-from eldex.exchange.domain.agreements import NoAgreement, Scope, decide_events
-from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
+from eldex.exchange.domain.agreements import Scope, decide_events
+from eldex.exchange.domain.delivery.attributes import Selection, granting
+from eldex.exchange.domain.subscriptions import FeedEvent, State, Subscription
 from eldex.exchange.handlers import Feed, MessageLog, Stores
+from eldex.exchange.handlers.delivery import EventMasks, NotStreamed
+from eldex.exchange.handlers.dispatch import Dispatch
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.masking import check_grants
 
 _BATCH = 500
+_BATCH_BYTES = 1024 * 1024
+"""Of payloads in one message; a message begins when the subscriber has taken the one before."""
 _HEARTBEAT_SECONDS = 5.0
 
 
@@ -44,7 +49,10 @@ class ExchangeService:
         feed: Feed,
         log: MessageLog,
         clock: Clock,
+        dispatch: Dispatch,
+        event_masks: EventMasks,
     ) -> None:
+        self._dispatch, self._event_masks = dispatch, event_masks
         self._work, self._agreements, self._feed = work, agreements, feed
         self._log, self._clock = log, clock
         self._connected: dict[str, int] = {}
@@ -141,7 +149,7 @@ class ExchangeService:
         """The subscriptions and how far each has come."""
         page = await self._work.read(
             lambda stores: stores.subscriptions.page(
-                _visible(call, ""),
+                _visible(call, "") | {"state": {"$ne": State.DELETED.value}},
                 size=paging.size(request.page_size),
                 after=paging.after(request, request.page_token),
             )
@@ -150,25 +158,13 @@ class ExchangeService:
             next_page_token=paging.token(request, page.next_key)
         )
         for found in page.items:
-            lag_events, lag_seconds = await self._lag(found)
+            lag = await self._dispatch.lag(found)
             connected = self._connected.get(found.key, 0) > 0
-            shown = wire.subscription(found, lag_events, lag_seconds, connected)
+            shown = wire.subscription(found, lag.events, lag.seconds, connected)
+            shown.acknowledged_cursor = lag.acknowledged
             masks.keep(shown, request.read_mask)
             response.subscriptions.append(shown)
         return response
-
-    async def _lag(self, subscription: Subscription) -> tuple[int, float]:
-        try:
-            scopes = self._scopes(
-                subscription.subsystem, subscription.event_types, subscription.region_codes
-            )
-        except NoAgreement:
-            return 0, 0.0  # nothing is due to it any more
-        count = await self._feed.count(subscription.acknowledged, scopes)
-        if not count:
-            return 0, 0.0
-        (oldest,) = await self._feed.read(subscription.acknowledged, scopes, 1)
-        return count, max(0.0, (self._clock() - oldest.occurred_at).total_seconds())
 
     def _scopes(self, subsystem: str, types: list[str], regions: list[RegionCode]) -> list[Scope]:
         today = day_of(self._clock())
@@ -183,19 +179,31 @@ class ExchangeService:
         regions = [RegionCode.parse(code) for code in request.region_codes]
         self._scopes(subsystem, types, regions)  # refused at once rather than silent for ever
         subscription = await self._open(subsystem, request.subscription_name, types, regions)
+        await self._dispatch.refresh()
         cursor = await self._start(request, subscription)
         key = subscription.key
         self._connected[key] = self._connected.get(key, 0) + 1
         try:
             while True:
                 # Decided anew each time: an agreement that ends, ends the delivery.
-                scopes = self._scopes(subsystem, types, regions)
+                subscription = self._dispatch.subscriptions.get(key, subscription)
+                if subscription.state is not State.ACTIVE:
+                    raise NotStreamed(name=subscription.name)
+                wanted = subscription.wanted
+                selection = Selection(wanted)
+                scopes = self._scopes(
+                    subsystem, list(wanted.event_types), list(wanted.region_codes)
+                )
                 newest = self._feed.newest
-                events = await self._feed.read(cursor, scopes, _BATCH)
+                found = await self._feed.read(cursor, scopes, _BATCH)
+                read = _within_bytes(found)
                 # With nothing left to give, everything up to `newest` was looked at.
-                cursor = events[-1].cursor if len(events) == _BATCH else max(cursor, newest)
-                if events:
-                    cursor = max(cursor, events[-1].cursor)
+                all_read = len(read) == len(found) < _BATCH
+                cursor = max(cursor, newest) if all_read else read[-1].cursor
+                if read:
+                    cursor = max(cursor, read[-1].cursor)
+                events = [event for event in read if selection.wants(event)]
+                if events or not all_read:
                     yield self._delivery(events, cursor, subsystem)
                 elif not await self._feed.wait_beyond(newest, _HEARTBEAT_SECONDS):
                     yield pb.SubscribeResponse(cursor=cursor)
@@ -239,7 +247,21 @@ class ExchangeService:
                 carrier = {"traceparent": event.traceparent}
                 with telemetry.span("deliver to partner", SpanKind.PRODUCER, carrier, attributes):
                     pass  # the span marks the hand-over; its time is the stream's
-        return pb.SubscribeResponse(events=[wire.delivered(e) for e in events], cursor=cursor)
+        agreements, today = self._agreements.all(), day_of(self._clock())
+        masked = [
+            self._event_masks.masked(e, granting(agreements, subsystem, e, today)) for e in events
+        ]
+        return pb.SubscribeResponse(events=[wire.delivered(e) for e in masked], cursor=cursor)
+
+
+def _within_bytes(events: list[FeedEvent]) -> list[FeedEvent]:
+    """As many of the events as fit into a message, at least one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(event.payload)
+        if count and size > _BATCH_BYTES:
+            return events[:count]
+    return events
 
 
 def _member(call: Call) -> str:

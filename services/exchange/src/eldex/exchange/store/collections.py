@@ -1,4 +1,4 @@
-"""Agreements and subscriptions in MongoDB."""
+"""Agreements, subscriptions and their deliveries in MongoDB."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from eldex.exchange.store.access import (
     MongoConsents,
     MongoReviewRules,
 )
+from eldex.exchange.store.deliveries import MongoDeadLetters, MongoDeliveries
 from eldex.exchange.store.shreddings import MongoShreddings
 
 
@@ -43,7 +44,16 @@ def stores(session: Session) -> Stores:
         break_glasses=MongoBreakGlasses(session),
         review_rules=MongoReviewRules(session),
         shreddings=MongoShreddings(session),
+        deliveries=MongoDeliveries(session),
+        letters=MongoDeadLetters(session),
     )
 
 
-REPOSITORIES = (MongoAgreements, MongoSubscriptions, MongoShreddings, *ACCESS_REPOSITORIES)
+REPOSITORIES = (
+    MongoAgreements,
+    MongoSubscriptions,
+    MongoShreddings,
+    *ACCESS_REPOSITORIES,
+    MongoDeliveries,
+    MongoDeadLetters,
+)

@@ -12,7 +12,13 @@ from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.agreements import Agreement, FieldGrant, PurposeTerms
 from eldex.exchange.domain.break_glass import BreakGlassReviewed, BreakGlassUsed
 from eldex.exchange.domain.message_log import LoggedRecord
-from eldex.exchange.domain.subscriptions import FeedEvent, Subscription
+from eldex.exchange.domain.subscriptions import (
+    FeedEvent,
+    Subscription,
+    SubscriptionPaused,
+    SubscriptionResumed,
+)
+from eldex.exchange.wire import deliveries
 from eldex.exchange.wire.access import access_event
 
 
@@ -143,6 +149,10 @@ def delivered(event: FeedEvent) -> pb.DeliveredEvent:
     )
 
 
-def event(fact: BreakGlassUsed | BreakGlassReviewed) -> Message:
+def event(
+    fact: BreakGlassUsed | BreakGlassReviewed | SubscriptionPaused | SubscriptionResumed,
+) -> Message:
     """What the exchange itself tells."""
+    if isinstance(fact, SubscriptionPaused | SubscriptionResumed):
+        return deliveries.event(fact)
     return access_event(fact)
