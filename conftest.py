@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from pymongo import MongoClient
@@ -17,6 +18,10 @@ from pymongo import MongoClient
 from eldex.common import logs
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
+
+# A busy machine is no defect of what is tested; pytest's own timeout ends what hangs.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -293,6 +293,43 @@ async def test_both_ends_get_new_certificates_and_then_a_new_authority_while_cal
             for end in ends:
                 while not await is_answered(end):
                     await asyncio.sleep(0.05)  # the channel waits a little before it tries again
+
+
+@asynccontextmanager
+async def slow_road_to(port: int) -> AsyncIterator[int]:
+    """A way to a port on which the first byte takes half a second, as on a machine that is busy."""
+    roads: set[asyncio.Task[None]] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.5)  # what it is about
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        for each in (carry(reader, there_writer), carry(there_reader, writer)):
+            roads.add(asyncio.create_task(each))
+
+    server = await asyncio.start_server(taken, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for road in roads:
+            road.cancel()
+        await asyncio.gather(*roads, return_exceptions=True)
+
+
+async def test_a_handshake_that_takes_its_time_is_waited_for(
+    authority: Authority, registry: Path
+) -> None:
+    async with (
+        open_door(registry, Desk()) as port,
+        slow_road_to(port) as road,
+        caller("unary", road, authority.issue(EXCHANGE)) as opened,
+    ):
+        assert (await opened.ask(GET, b"")).code == "OK"
 
 
 async def test_what_was_left_for_a_new_certificate_is_closed_after_its_last_call(

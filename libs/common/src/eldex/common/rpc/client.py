@@ -34,7 +34,8 @@ def channel(target: str, tls_dir: Path) -> grpc.aio.Channel:
                 ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
                 ("grpc.max_send_message_length", MAX_FRAME_BYTES),
                 ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
+                # How long an attempt may take: a handshake on a busy machine takes its time.
+                ("grpc.min_reconnect_backoff_ms", 5_000),
                 ("grpc.max_reconnect_backoff_ms", 2_000),
             ],
         )
