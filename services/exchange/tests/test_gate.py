@@ -15,10 +15,11 @@ from eldex.api.exchange.v1 import access_pb2
 from eldex.api.exchange.v1 import access_service_pb2 as access
 from eldex.api.registry.v1 import assessment_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
-from eldex.common.errors import NotFound
+from eldex.common.errors import DomainError, Kind, NotFound
 from eldex.common.identifiers import RegionCode
 from eldex.common.testing.harness import waiting_events
 from eldex.exchange.domain.agreements import Agreement, FieldGrant, PurposeTerms
+from eldex.exchange.rpc.review_watch import ReviewWatch
 
 REGISTRY = "/eldex.api.registry.v1.RegistryService"
 GET, LIST, MOVE = (f"{REGISTRY}/{n}" for n in ("GetResident", "ListResidents", "MoveResident"))
@@ -290,6 +291,7 @@ async def test_an_emergency_passes_loudly_and_is_reviewed_by_somebody_else(city:
     assert (list(use.set_aside), list(use.resident_keys)) == (["SUBJECT_REGION"], ["res_there"])
     assert use.review_by.seconds - use.used_at.seconds == 2 * 3600
     city.clock.at += timedelta(hours=3)
+    assert await ReviewWatch(city.work).look() == 1
     overdue = access.ListBreakGlassRequest(state=access_pb2.BREAK_GLASS_STATE_OVERDUE)
     assert len((await told(city, "ListBreakGlass", overdue)).break_glass) == 1
     review = access.ReviewBreakGlassRequest(
@@ -401,3 +403,21 @@ async def test_a_past_decision_is_explained_with_places_and_consents_as_they_wer
     before, after = await explained(21), await explained(22)
     assert (before["SUBJECT_REGION"], after["SUBJECT_REGION"]) == (True, False)
     assert not before["CONSENT"]
+
+
+async def test_a_refusal_by_the_state_tells_nothing_that_the_mask_would_not(city: City) -> None:
+    class AlreadyDeceased(DomainError):
+        kind, reason = Kind.CONFLICT, "DEATH_ALREADY_REGISTERED"
+        zh, en = "已于 {died_on} 登记死亡", "the death was registered for {died_on}"
+
+    async def answer(_: str, __: Any, ___: Any) -> Any:
+        raise AlreadyDeceased(died_on="2026-11-01")
+
+    city.department.answer = answer
+    await city.agree(agreement())
+    assert "2026-11-01" in (await city.ask(HEALTH, GET, getting("res_a"))).message
+    await city.agree(agreement(field_grants=[FieldGrant(GET, ("resident.name",), ("*",))]))
+    refused = await city.ask(HEALTH, GET, getting("res_a"))
+    assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "DEATH_ALREADY_REGISTERED")
+    assert "2026" not in refused.message
+    assert b"2026" not in refused.trailing["grpc-status-details-bin"]

@@ -218,7 +218,7 @@ class Filler:
         self._count += 1
         if field.message_type is not None:
             if field.message_type.full_name == "google.protobuf.Timestamp":
-                made = message_factory.GetMessageClass(field.message_type)()
+                made: Any = message_factory.GetMessageClass(field.message_type)()
                 made.seconds = 1_700_000_000 + self._count
                 return made
             return self.message(field.message_type, depth - 1)
@@ -288,7 +288,7 @@ class Matrix:
     async def try_out(self, kind: str, method: Any, purpose: str, person: str, name: str) -> None:
         """One call: all cells of one member, data service and purpose, for one person."""
         path = path_of(method)
-        request = message_factory.GetMessageClass(method.input_type)()
+        request: Any = message_factory.GetMessageClass(method.input_type)()
         if person:
             request.resident_key = person
         if name:

@@ -125,6 +125,15 @@ subscription_down = Gauge(
     ["subscription"],
     registry=registry,
 )
+glass_broken = Counter(
+    "eldex_glass_broken",
+    "Calls that set consent or place aside in an emergency, by the service called.",
+    ["service"],
+    registry=registry,
+)
+glass_overdue = Gauge(
+    "eldex_glass_overdue", "Emergencies not reviewed by their deadline.", registry=registry
+)
 
 
 def exposition() -> bytes:

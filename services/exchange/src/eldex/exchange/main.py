@@ -47,6 +47,7 @@ from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.gate import Gate
 from eldex.exchange.rpc.masking import check_grants
 from eldex.exchange.rpc.people import People
+from eldex.exchange.rpc.review_watch import ReviewWatch
 from eldex.exchange.rpc.roles import Roles
 from eldex.exchange.rpc.service import ExchangeService, may_call
 from eldex.exchange.store import feed as feed_store
@@ -168,6 +169,7 @@ class Exchange:
             work=parts.work,
             clock=parts.clock,
         )
+        self.reviews = ReviewWatch(parts.work)
         self.access = AccessService(
             home=home,
             work=parts.work,
@@ -265,7 +267,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         take=lambda _: made[0].feed.append,
         policy=may_call,
         doors=doors,
-        tasks=lambda _: [made[0].agreements.run, made[0].dispatch.run],
+        tasks=lambda _: [made[0].agreements.run, made[0].reviews.run, made[0].dispatch.run],
     )
 
 

@@ -110,7 +110,8 @@ class CedarJudge:
 
     def __init__(self) -> None:
         """Raise `ValueError` if the policies do not fit their schema: a defect, found at the start."""
-        checked = cedarpy.validate_policies(POLICIES, SCHEMA)
+        self._schema = cedarpy.Schema.from_str(SCHEMA)
+        checked = cedarpy.validate_policies(POLICIES, self._schema)
         if not checked.validation_passed:
             raise ValueError("; ".join(str(error) for error in checked.errors))
         self._policies = cedarpy.PolicySet.from_str(POLICIES)
@@ -150,7 +151,7 @@ class CedarJudge:
             for old in [key for key in self._compiled if key[0] == agreement.key]:
                 del self._compiled[old]
             entities = json.dumps([entity_of(agreement, home)])
-            known = self._compiled[place] = cedarpy.Entities.from_json_str(entities, SCHEMA)
+            known = self._compiled[place] = cedarpy.Entities.from_json_str(entities, self._schema)
         return known
 
 

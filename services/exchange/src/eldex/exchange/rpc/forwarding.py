@@ -44,6 +44,10 @@ and the purpose alone are heard; what goes on to the services is written here.""
 _DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _CARRIED: Final = ("accept-language",)
 """The caller's metadata that goes on to the service; everything else stays here."""
+_OF_THE_STATE: Final = frozenset(
+    {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED}
+)
+"""Codes of refusals whose details tell of a record, past any mask."""
 
 
 class ForwardingDoor(grpc.GenericRpcHandler):
@@ -148,8 +152,11 @@ class ForwardingDoor(grpc.GenericRpcHandler):
                 )
                 if failed is None:
                     response = await self._gate.pass_reply(permit, response)
-                elif failed.code is grpc.StatusCode.NOT_FOUND or permit.withheld:
-                    self._gate.conceal(permit)
+                else:
+                    if failed.code is grpc.StatusCode.NOT_FOUND or permit.withheld:
+                        self._gate.conceal(permit)
+                    if permit.is_masked and failed.code in _OF_THE_STATE:
+                        failed = _without_facts(failed, language)
             finally:
                 self._in_flight -= 1
         except DomainError as error:
@@ -226,6 +233,13 @@ def _asked(city: RegionCode, subsystem: str, method: str, metadata: Mapping[str,
     reason = metadata.get(BREAK_GLASS)
     emergency = "" if reason is None else read_reason(reason)
     return Asked(subsystem, city, method, purpose, emergency)
+
+
+def _without_facts(failed: Failure, language: Language) -> Failure:
+    """A refusal by the state of a record, without what it tells of the record beside its reason."""
+    zh = f"该部门系统因记录的状态拒绝了请求（{failed.reason}）"
+    en = f"the department refuses by the state of the record ({failed.reason})"
+    return plain(failed.code, failed.reason, zh, en, language)
 
 
 def carried(asked: Asked, permit: Permit, metadata: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError, Message
 
-from eldex.common import telemetry
+from eldex.common import metrics, telemetry
 from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError, InvalidRequest, Violation
 from eldex.common.identifiers import InvalidRegionCode, RegionCode, new_key
@@ -96,6 +96,11 @@ class Permit:
     def agreement(self) -> Agreement:
         """The agreement that allows it."""
         return self.route.agreement
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether only some fields of the reply are granted."""
+        return self.route.reply_mask is not None
 
     @property
     def legal_basis(self) -> str:
@@ -300,6 +305,7 @@ class Gate:
             Mark(f"break-glass/{use.key}"),
             lambda stores, at: break_glass(use, self._home, stores, at),
         )
+        metrics.glass_broken.labels(asked.method[1:].partition("/")[0]).inc()
         logger().warning(
             "glass_broken",
             break_glass_key=use.key,
