@@ -134,7 +134,8 @@ class MessageLog:
 
     async def append(self, entry: LogEntry) -> Receipt:
         """Write an entry; returns when it is on disk. Raises `NoEvidence`, and then nothing of it is."""
-        return await asyncio.shield(self.tell(entry))
+        # A caller that goes away takes its future with it, never the record.
+        return await self.tell(entry)
 
     def tell(self, entry: LogEntry) -> asyncio.Future[Receipt]:
         """Have an entry written for somebody who has gone; what `append` does, without the waiting."""
@@ -162,7 +163,7 @@ class MessageLog:
             for each, receipt in zip(batch, receipts, strict=True):
                 if receipt is None:
                     _refuse(each.done)
-                else:
+                elif not each.done.done():
                     each.done.set_result(receipt)
             self._index.add(first, lines)
             if self._publisher is None or self._publisher.done():
@@ -349,5 +350,7 @@ def _last_time(log: Log) -> datetime | None:
 
 
 def _refuse(done: asyncio.Future[Receipt]) -> None:
+    if done.done():
+        return
     done.set_exception(NoEvidence())
     done.exception()  # whoever waited may be gone; that is not an error of ours
