@@ -7,7 +7,6 @@ must have had its effect in every department exactly once; nothing may be lost, 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 import uuid
@@ -73,6 +72,19 @@ class Ledger:
     registered: list[str] = dataclass_field(default_factory=list)
     deceased: list[str] = dataclass_field(default_factory=list)
     repeats: int = 0
+    _grown: asyncio.Condition = dataclass_field(default_factory=asyncio.Condition)
+
+    async def add(self, registered: str) -> None:
+        """A registration was accepted."""
+        self.registered.append(registered)
+        async with self._grown:
+            self._grown.notify_all()
+
+    async def grown_by(self, more: int) -> None:
+        """Wait until so many more registrations were accepted."""
+        goal = len(self.registered) + more
+        async with asyncio.timeout(300), self._grown:
+            await self._grown.wait_for(lambda: len(self.registered) >= goal)
 
 
 class Traffic:
@@ -103,7 +115,7 @@ class Traffic:
                 ),
             )
             key = reply.resident.resident_key
-            self.ledger.registered.append(key)
+            await self.ledger.add(key)
             if self._rng.random() < 0.5:
                 await self._insist(
                     "RegistryService/RegisterDeath",
@@ -140,8 +152,8 @@ class Traffic:
 class Deaths:
     """Kills parts, at random or at named steps, and waits until each is back."""
 
-    def __init__(self, stack: Stack, rng: random.Random, folder: Path) -> None:
-        self._stack, self._rng, self._folder = stack, rng, folder
+    def __init__(self, stack: Stack, rng: random.Random, folder: Path, ledger: Ledger) -> None:
+        self._stack, self._rng, self._folder, self.ledger = stack, rng, folder, ledger
         self.count: Counter[str] = Counter()
         self.recovery_seconds: list[float] = []
 
@@ -172,7 +184,7 @@ class Deaths:
         changed = asyncio.Event()
         part.on_change = changed.set
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(300):
                 while part.restarts < times or part.pid is None:
                     await changed.wait()
                     changed.clear()
@@ -228,7 +240,10 @@ async def one_after_the_other(deaths: Deaths, kills: int, rng: random.Random) ->
 
 
 async def several_at_once(deaths: Deaths, kills: int, rng: random.Random) -> None:
-    """Parts die beside each other: each of three reapers has parts of its own and the same pace."""
+    """Parts die beside each other: each of three reapers has parts of its own.
+
+    Between two deaths a reaper lets something be accepted: a city that is always down proves nothing.
+    """
     left = iter(range(kills))
 
     async def reap(names: Sequence[str], seed: int) -> None:
@@ -239,6 +254,7 @@ async def several_at_once(deaths: Deaths, kills: int, rng: random.Random) -> Non
                 await deaths.at_step(*mine.choice(steps))
             else:
                 await deaths.at_random(mine.choice(names))
+            await deaths.ledger.grown_by(2)
 
     groups = (("registry",), ("subsidies", "exchange"), ("mongod", "kafka"))
     await asyncio.gather(*(reap(names, rng.randrange(2**32)) for names in groups))
@@ -259,7 +275,7 @@ async def story(
     async with field_of(stack) as field:
         traffic = Traffic(field["police"], new_number, rng)
         clients = [asyncio.create_task(traffic.client()) for _ in range(4)]
-        deaths = Deaths(stack, rng, folder)
+        deaths = Deaths(stack, rng, folder, traffic.ledger)
         dying = asyncio.create_task(reaping(deaths, kills, rng))
         try:
             # A client that meets an answer it should not get ends the story at once.
@@ -290,12 +306,12 @@ async def test_thirty_deaths_lose_nothing_and_double_nothing(
 @pytest.mark.kills
 @pytest.mark.exhaustive
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("seed", range(10))
 async def test_a_thousand_deaths_lose_nothing_and_double_nothing(
-    fragile: Stack, new_number: Callable[[str], str], tmp_path: Path
+    fragile: Stack, new_number: Callable[[str], str], tmp_path: Path, seed: int
 ) -> None:
-    kills = int(os.environ.get("ELDEX_TEST_KILLS", "1000"))
     ledger, deaths = await story(
-        fragile, new_number, tmp_path, kills=kills, seed=1, reaping=several_at_once
+        fragile, new_number, tmp_path, kills=100, seed=seed, reaping=several_at_once
     )
     told = await rewatch(fragile, ledger)
     report(ledger, deaths)
