@@ -30,7 +30,7 @@ _REASON = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 # Verbs that change nothing. Carry (the trunk) only transports calls, each of which keeps its own request_id.
 _WRITES_NOT = re.compile(
-    r"^(Get|List|Search|Lookup|Watch|Subscribe|Explain|Check|Find|Preview|Carry)(?=[A-Z]|$)"
+    r"^(Get|List|Search|Lookup|Watch|Subscribe|Explain|Export|Check|Find|Preview|Carry)(?=[A-Z]|$)"
 )
 
 

@@ -15,6 +15,7 @@ from pydantic import Field, IPvAnyNetwork
 from eldex.api.exchange.v1 import (
     access_service_pb2,
     agreement_pb2,
+    catalogue_service_pb2,
     delivery_service_pb2,
     evidence_service_pb2,
     exchange_service_pb2,
@@ -40,6 +41,7 @@ from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.admin_log import Logged
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.catalogue import CatalogueService
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
 from eldex.exchange.rpc.delivery_service import DeliveryService
 from eldex.exchange.rpc.evidence import EvidenceService
@@ -56,11 +58,14 @@ from eldex.exchange.store.agreement_history import MongoAgreementHistory
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.deliveries import MongoMemories
 from eldex.exchange.store.feed import Feed
+from eldex.exchange.store.hub_folder import HubFolder
 from eldex.exchange.store.message_log import MessageLog
 from eldex.exchange.store.places import MongoPlaces
 from eldex.exchange.store.record_index import RecordIndex
 from eldex.exchange.store.volumes import MongoVolumes
 from eldex.exchange.store.witness import FilePartners, read_partners
+from eldex.exchange.wire.catalogue_file import read_settings
+from eldex.exchange.wire.contract_catalogue import described
 
 
 class ExchangeSettings(Settings):
@@ -78,6 +83,10 @@ class ExchangeSettings(Settings):
     """How old the head of the message log may be before it is signed."""
     agreements_file: Path | None = None
     """Agreements to begin with (YAML); those that are known already are left as they are."""
+    catalogue_file: Path | None = None
+    """The city's departments and the deadlines of its divisions (YAML); by default the model."""
+    hub_dir: Path | None = None
+    """Where the hub above the city collects the catalogue (前置机); not given: there is no hub."""
     webhook_origin: str = "exchange.eldex.local"
     """The name by which partners' endpoints know this exchange (`WebHook-Request-Origin`)."""
     webhook_allow_http: bool = False
@@ -169,6 +178,10 @@ class Exchange:
             work=parts.work,
             clock=parts.clock,
         )
+        self.catalogue_settings = read_settings(settings.catalogue_file)
+        self.catalogue = CatalogueService(
+            parts.work, self.agreements, self.catalogue_settings.rules, home, parts.clock
+        )
         self.reviews = ReviewWatch(parts.work)
         self.access = AccessService(
             home=home,
@@ -210,6 +223,10 @@ class Exchange:
 
             await self.parts.work.write(mark, begin_with)
         await self.agreements.refresh()
+        await self.catalogue.publish(described(self.catalogue_settings.providers))
+        if self.settings.hub_dir is not None:
+            document, _ = await self.catalogue.export()
+            await HubFolder(self.settings.hub_dir).submit(document)
 
     def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, object]:
         """A service of the exchange itself, whose writes are evidence too."""
@@ -252,6 +269,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
             exchange.logged(access_service_pb2, "AccessService", exchange.access),
             exchange.logged(delivery_service_pb2, "DeliveryService", exchange.deliveries),
             exchange.logged(evidence_service_pb2, "EvidenceService", exchange.evidence),
+            exchange.logged(catalogue_service_pb2, "CatalogueService", exchange.catalogue),
         ]
 
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:

@@ -78,6 +78,12 @@ EVENTS: Final = {
     "JointPunishmentOrdered": "joint punishment was ordered",
     "JointPunishmentLifted": "joint punishment was lifted",
     "RecordDisclosed": "a credit record was disclosed",
+    "AccessDenied": "access to a resource was refused",
+    "AccessGranted": "access to a resource was granted",
+    "AccessRequested": "access to a resource was asked for",
+    "CatalogResourcePublished": "a resource of the catalogue was released",
+    "BreakGlassUsed": "an emergency call was made",
+    "BreakGlassReviewed": "an emergency call was reviewed",
     "SubscriptionPaused": "the delivery to a partner was held",
     "SubscriptionResumed": "the delivery to a partner goes on",
 }

@@ -21,6 +21,7 @@ from eldex.exchange.domain.subscriptions import (
     Subscription,
 )
 from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
+from eldex.exchange.handlers.catalogue_ports import CatalogueStores
 from eldex.exchange.handlers.delivery import DeadLetters, Deliveries, NotStreamed
 from eldex.exchange.handlers.evidence import Shreddings
 
@@ -122,6 +123,7 @@ class Stores:
     break_glasses: BreakGlasses
     review_rules: ReviewRules
     shreddings: Shreddings
+    catalogue: CatalogueStores
     deliveries: Deliveries
     letters: DeadLetters
 

@@ -14,6 +14,7 @@ from eldex.exchange.store.access import (
     MongoConsents,
     MongoReviewRules,
 )
+from eldex.exchange.store.catalogue import CATALOGUE_REPOSITORIES, catalogue_stores
 from eldex.exchange.store.deliveries import MongoDeadLetters, MongoDeliveries
 from eldex.exchange.store.shreddings import MongoShreddings
 
@@ -44,6 +45,7 @@ def stores(session: Session) -> Stores:
         break_glasses=MongoBreakGlasses(session),
         review_rules=MongoReviewRules(session),
         shreddings=MongoShreddings(session),
+        catalogue=catalogue_stores(session),
         deliveries=MongoDeliveries(session),
         letters=MongoDeadLetters(session),
     )
@@ -54,6 +56,7 @@ REPOSITORIES = (
     MongoSubscriptions,
     MongoShreddings,
     *ACCESS_REPOSITORIES,
+    *CATALOGUE_REPOSITORIES,
     MongoDeliveries,
     MongoDeadLetters,
 )

@@ -20,6 +20,7 @@ from eldex.exchange.domain.subscriptions import (
 )
 from eldex.exchange.wire import deliveries
 from eldex.exchange.wire.access import access_event
+from eldex.exchange.wire.catalogue import CatalogueFact, catalogue_event
 
 
 def agreement_in(message: pb.Agreement) -> Agreement:
@@ -150,9 +151,15 @@ def delivered(event: FeedEvent) -> pb.DeliveredEvent:
 
 
 def event(
-    fact: BreakGlassUsed | BreakGlassReviewed | SubscriptionPaused | SubscriptionResumed,
+    fact: BreakGlassUsed
+    | BreakGlassReviewed
+    | CatalogueFact
+    | SubscriptionPaused
+    | SubscriptionResumed,
 ) -> Message:
     """What the exchange itself tells."""
+    if isinstance(fact, CatalogueFact):
+        return catalogue_event(fact)
     if isinstance(fact, SubscriptionPaused | SubscriptionResumed):
         return deliveries.event(fact)
     return access_event(fact)
