@@ -26,8 +26,8 @@ from eldex.common.errors import (
     StaleVersion,
     Unavailable,
 )
-from eldex.common.rpc.call import Call, current_call
-from eldex.common.rpc.server import Dispatcher, MissingHandler
+from eldex.common.rpc.call import Call, Identity, current_call
+from eldex.common.rpc.server import Dispatcher, MissingHandler, at_home, services_only
 from eldex.common.rpc.status import CODES
 from eldex.common.testing.doors import GET, LIST, REPLAY, SERVICE, Caller, Desk, caller, open_door
 from eldex.common.testing.harness import FrozenClock
@@ -281,3 +281,14 @@ async def test_standard_clients_see_the_contract_of_grpc(exchange: Caller) -> No
         await ask(pb.ReplayDeadLetterRequest(request_id=str(uuid.uuid4())))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "dead_letter_key" in json.dumps(refused.value.details())
+
+
+def test_a_service_of_another_city_is_a_stranger() -> None:
+    policy = at_home("511700", services_only)
+    for path, is_let_in in (
+        ("511700/service/exchange", True),
+        ("150200/service/exchange", False),
+        ("5117/service/exchange", False),
+        ("511700/member/police/household-registration", False),
+    ):
+        assert policy(Identity("eldex.local", path), GET) is is_let_in, path

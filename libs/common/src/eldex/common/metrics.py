@@ -125,6 +125,7 @@ subscription_down = Gauge(
     ["subscription"],
     registry=registry,
 )
+
 glass_broken = Counter(
     "eldex_glass_broken",
     "Calls that set consent or place aside in an emergency, by the service called.",

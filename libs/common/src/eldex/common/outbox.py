@@ -112,7 +112,7 @@ class Relay:
         self._wake.set()
 
     def stop(self) -> None:
-        """Have `run` return after its round. Cancel it as well: a driver may swallow that (PyMongo has)."""
+        """Have `run` return after its round."""
         self._stopping = True
         self._wake.set()
 

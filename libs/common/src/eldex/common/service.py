@@ -39,7 +39,14 @@ from eldex.common.logs import logger
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
 from eldex.common.rpc.client import Peer, channel
-from eldex.common.rpc.server import Dispatcher, GrpcDoor, Policy, grpc_server, services_only
+from eldex.common.rpc.server import (
+    Dispatcher,
+    GrpcDoor,
+    Policy,
+    at_home,
+    grpc_server,
+    services_only,
+)
 from eldex.common.rpc.tls import server_credentials
 from eldex.common.rpc.trunk import TrunkService
 from eldex.common.settings import Settings
@@ -281,7 +288,8 @@ async def _server(
     plan: Plan[S], parts: Parts[S], served: Served, health: HealthServicer
 ) -> tuple[grpc.aio.Server, int]:
     settings = parts.settings
-    dispatcher = Dispatcher(served, plan.clock, plan.policy, settings.max_in_flight)
+    policy = at_home(settings.city, plan.policy)
+    dispatcher = Dispatcher(served, plan.clock, policy, settings.max_in_flight)
     for _, implementation in served:
         if isinstance(implementation, TrunkService):
             implementation.dispatcher = dispatcher

@@ -328,12 +328,12 @@ class Consumer:
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel and wait. A driver may swallow a cancellation (PyMongo has): it is asked for again."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=1.0)
+    """Cancel and wait."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending)
 
 
 def _type_of(message: Any) -> str | None:

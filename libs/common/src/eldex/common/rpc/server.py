@@ -47,6 +47,16 @@ def services_only(identity: Identity, method: str) -> bool:  # noqa: ARG001 - a 
     return identity.service is not None
 
 
+def at_home(city: str, policy: Policy) -> Policy:
+    """A policy for which a service of another city is a stranger, even in the same trust domain."""
+
+    def may(identity: Identity, method: str) -> bool:
+        is_foreign = identity.service is not None and not identity.path.startswith(f"{city}/")
+        return not is_foreign and policy(identity, method)
+
+    return may
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One rpc and what answers it."""
