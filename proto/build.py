@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools import buf, compiler, rules, sharing
+from tools import buf, collection, compiler, rules, sharing
 from tools.asyncapi import asyncapi_document
 from tools.contract import Contract, without_source_info
 from tools.layout import ContractError, Layout
@@ -110,6 +110,9 @@ class Build:
             lambda: buf.breaking_findings(self.layout, self.contract.image),
             lambda: rules.contract_findings(self.contract),
             lambda: sharing.sharing_findings(self.contract),
+            lambda: collection.collection_findings(
+                self.contract, collection.read_reasons(self.layout.collected_twice)
+            ),
             lambda: rules.topic_findings(
                 self.contract, self.topics, rules.known_services(self.layout, self.contract)
             ),

@@ -49,6 +49,11 @@ class Layout:
         return self.root / "buf.yaml"
 
     @property
+    def collected_twice(self) -> Path:
+        """What is asked for although another department holds it, with the reasons."""
+        return self.root / "collected-twice.yaml"
+
+    @property
     def released(self) -> Path:
         """The descriptor image of the last released contract."""
         return self.root / "released" / "eldex.binpb"

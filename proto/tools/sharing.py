@@ -51,7 +51,7 @@ def shared(contract: Contract, field: FieldDescriptorProto) -> list[Shared]:
         package, _, kind = name.rpartition(".")
         if package == OPTIONS and kind == "not_shared":
             found.append(Shared(kind, value.name, value.law))
-        elif package == OPTIONS:
+        elif package == OPTIONS and kind in {*CLASSES, PART}:
             found.append(Shared(kind, value))
     return found
 

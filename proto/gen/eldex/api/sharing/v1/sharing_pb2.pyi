@@ -172,6 +172,7 @@ PERSONAL_FIELD_NUMBER: _builtins.int
 SENSITIVE_FIELD_NUMBER: _builtins.int
 NOT_SHARED_FIELD_NUMBER: _builtins.int
 PART_FIELD_NUMBER: _builtins.int
+ASKED_AS_FIELD_NUMBER: _builtins.int
 resource: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___Resource]
 """The message is a resource of the catalogue."""
 about: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.str]
@@ -188,3 +189,7 @@ not_shared: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptio
 """不予共享."""
 part: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.str]
 """A part: adds nothing to what its own fields say."""
+asked_as: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.str]
+"""一数一源: the department is the source of this fact. Names, with blanks between them, under which another department's request
+would ask for it again (article 19 of the regulation: no repeated collection); its own name among them.
+"""
