@@ -75,7 +75,14 @@ async def play(stack: Stack, scale: float, seed: int) -> bool:
     """Load the city and play the stories; False if an effect was not seen."""
     console = f"http://{stack.address('console-web')}"
     async with field_of(stack) as field:
-        await _load(field, scale, seed)
+        try:
+            await _load(field, scale, seed)
+        except Refused as refused:
+            _out.print(
+                f"[red]✗ The city could not be loaded: {refused}[/red]\n"
+                "  It may hold another city's people already: `make clean` forgets them, then try again."
+            )
+            return False
         told = Aloud()
         for story in _STORIES:
             try:
@@ -130,7 +137,10 @@ def main(
             cli.down(city)
     seconds = time.perf_counter() - began
     if not seen:
-        _out.print(f"\n[red]An effect was not seen.[/red] Logs: {stack.logs}")
+        _out.print(
+            f"\n[red]The demo did not come to its end.[/red] The city is still up: `make status` shows "
+            f"its parts, `make demo` tries again, `make down` stops it. Logs: {stack.logs}"
+        )
         raise typer.Exit(1)
     _out.print(f"\nEvery effect was seen. {seconds:.0f} s.")
     if not down:

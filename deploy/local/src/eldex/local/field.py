@@ -39,6 +39,7 @@ SUBSYSTEMS = {
 """Department → its subsystem and the purpose it usually gives."""
 
 _HEARSAY_SECONDS = 20.0
+_AGAIN_SECONDS = 0.1
 
 
 class Refused(Exception):
@@ -125,21 +126,34 @@ class Department:
     async def events(
         self, name: str, *, after_cursor: int | None = None
     ) -> AsyncIterator[agreement_pb2.DeliveredEvent]:
-        """The events of a subscription, as they come; from its acknowledged cursor by default."""
-        request = exchange_service_pb2.SubscribeRequest(subscription_name=name)
-        if after_cursor is not None:
-            request.after_cursor = after_cursor
-        stream = self.exchange.unary_stream(
+        """The events of a subscription, as they come; from its acknowledged cursor by default.
+
+        A stream ends now and then (UNAVAILABLE): connections have an age, and servers are replaced. A
+        subscriber goes on from where it stands, and so does this.
+        """
+        subscribe = self.exchange.unary_stream(
             "/eldex.api.exchange.v1.ExchangeService/Subscribe",
             request_serializer=exchange_service_pb2.SubscribeRequest.SerializeToString,
             response_deserializer=exchange_service_pb2.SubscribeResponse.FromString,
-        )(request)
-        try:
-            async for delivery in stream:
-                for event in delivery.events:
-                    yield event
-        finally:
-            stream.cancel()
+        )
+        while True:
+            request = exchange_service_pb2.SubscribeRequest(subscription_name=name)
+            if after_cursor is not None:
+                request.after_cursor = after_cursor
+            stream = subscribe(request)
+            try:
+                async for delivery in stream:
+                    for event in delivery.events:
+                        yield event
+                        after_cursor = event.cursor
+            except grpc.aio.AioRpcError as ended:
+                if ended.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+            finally:
+                stream.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Mongod(Process):
                 # Ours take milliseconds; one whose process was killed shall not keep its documents for 60 s.
                 *("--setParameter", "transactionLifetimeLimitSeconds=3"),
                 *("--wiredTigerCacheSizeGB", str(cache_gb)),
+                # A line about a slow query quotes the document: names, birth dates, where people live.
+                *("--slowms", str(24 * 3_600_000)),
                 # Samples everything once a second for MongoDB's support: CPU that two cores miss.
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             ],

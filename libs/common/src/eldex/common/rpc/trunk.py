@@ -15,6 +15,7 @@ import grpc
 from eldex.api.trunk.v1 import trunk_service_pb2 as pb
 from eldex.api.trunk.v1.trunk_service_pb2_grpc import TrunkServiceStub
 from eldex.common.errors import Unavailable
+from eldex.common.logs import logger
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.channel import current
 from eldex.common.rpc.server import MAX_MESSAGE_BYTES, Answer, Dispatcher
@@ -157,8 +158,10 @@ class _Stream:
                     future = self._waiting.get(reply.call_id)
                     if future is not None and not future.done():
                         future.set_result(reply)
-        except grpc.aio.AioRpcError:
-            pass  # told to every caller below
+        except grpc.aio.AioRpcError as broken:
+            # Told to every caller below, as UNAVAILABLE; why, here alone.
+            code, why = broken.code().name, broken.details() or ""
+            logger().warning("trunk_broke", code=code, why=why[:200], calls=len(self._waiting))
         finally:
             writer.cancel()
             stream.cancel()

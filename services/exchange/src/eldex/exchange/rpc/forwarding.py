@@ -106,21 +106,22 @@ class ForwardingDoor(grpc.GenericRpcHandler):
                 answer = Answer(failure=failure(error, language))
             code = answer.failure.code.name if answer.failure else "OK"
             span.set_attribute("rpc.grpc.status_code", code)
+            span.set_attribute("eldex.receipt", answer.metadata.get(RECEIPT, ""))
             if answer.failure:
                 telemetry.failed(span, answer.failure.reason)
-        seconds = time.perf_counter() - began
-        metrics.calls.labels("forwarded/" + department, code).inc()
-        metrics.call_seconds.labels("forwarded/" + department).observe(seconds)
-        logger().info(
-            "call_forwarded",
-            method=method,
-            caller=subsystem,
-            purpose=metadata.get(PURPOSE, "")[:64],
-            code=code,
-            reason=answer.failure.reason if answer.failure else "",
-            receipt=answer.metadata.get(RECEIPT, ""),
-            milliseconds=round(seconds * 1000, 2),
-        )
+            seconds = time.perf_counter() - began
+            metrics.calls.labels("forwarded/" + department, code).inc()
+            metrics.call_seconds.labels("forwarded/" + department).observe(seconds)
+            logger().info(
+                "call_forwarded",
+                method=method,
+                caller=subsystem,
+                purpose=metadata.get(PURPOSE, "")[:64],
+                code=code,
+                reason=answer.failure.reason if answer.failure else "",
+                receipt=answer.metadata.get(RECEIPT, ""),
+                milliseconds=round(seconds * 1000, 2),
+            )
         return answer
 
     async def _exchange(
