@@ -164,11 +164,10 @@ class Doors:
                 trunk = self._trunks[bad.department]
                 reply = await trunk.call(bad.method, bad.payload, metadata, timeout_seconds=30)
             failed = failure_of(reply)
-            return (
-                bad,
-                failed.code if failed else grpc.StatusCode.OK,
-                (failed.message.encode() + failed.details if failed else b""),
-            )
+            if failed is None:
+                return bad, grpc.StatusCode.OK, b""
+            # The details hold the message too (google.rpc.Status).
+            return bad, failed.code, failed.details
 
         traced = zip(requests, trace_ids or [""] * len(requests), strict=True)
         return await asyncio.gather(*(one(bad, trace_id) for bad, trace_id in traced))
