@@ -253,7 +253,7 @@ class LoggedCall(_message.Message):
     trace_id: _builtins.str
     """Trace in which it happened."""
     previous_hash: _builtins.bytes
-    """SHA-256 of the entry before it: a change anywhere shows at every later entry."""
+    """Empty since the log is a tree: a change shows by its proofs (EvidenceService)."""
     @_builtins.property
     def answered_at(self) -> _timestamp_pb2.Timestamp:
         """When it was answered."""
