@@ -52,11 +52,11 @@ _serials = itertools.count(1)
 
 @pytest.fixture
 def new_number() -> Callable[[str], str]:
-    """Fictional identity numbers by birth date (YYYYMMDD): code 511790 was never given out."""
+    """Fictional identity numbers by birth date (YYYYMMDD): codes 511790 to 511799 were never given out."""
 
     def make(born_on: str) -> str:
-        serial = next(_serials)
-        body = f"511790{born_on}{serial % 1000:03d}"
+        serial = next(_serials)  # none comes twice within ten thousand
+        body = f"51179{serial // 1000 % 10}{born_on}{serial % 1000:03d}"
         return body + check_character(body)
 
     return make

@@ -245,7 +245,7 @@ async def test_an_exchange_that_goes_on_from_an_older_copy_is_found_by_what_its_
     assert taken.reply.log_size == head.log_size
     assert "witness chongqing" in told.policy
     policy = here.keep("partners.policy", told.policy)
-    # The night of the long knives: the log is put back, and goes on as if nothing had been.
+    # One night the log is put back, and goes on as if nothing had been.
     await exchange.stop()
     shutil.rmtree(here.log)
     shutil.copytree(old, here.log)
