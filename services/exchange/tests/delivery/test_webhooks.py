@@ -336,7 +336,7 @@ async def test_a_filter_on_what_is_not_granted_is_refused_and_one_that_is_narrow
     await bus.tell("ins_7")
     await bus.tell("res_70")
     await bus.caught_up()
-    assert [got.event["subject"] for got in receiver.got] == ["res_7", "res_70"]
+    assert sorted(got.event["subject"] for got in receiver.got) == ["res_7", "res_70"]
 
 
 async def test_an_agreement_that_ends_ends_the_delivery_and_a_new_one_takes_it_up(
@@ -377,7 +377,8 @@ async def test_pause_holds_and_resume_goes_on_where_it_stood(
         named(bus.call(), "ResumeSubscription"),
     )
     await bus.caught_up()
-    assert [got.number for got in receiver.got] == [1, 2, 3, 4, 5, 6]
+    # The order of different subjects is not promised; each event comes, and once.
+    assert sorted(got.number for got in receiver.got) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_a_replay_sends_the_same_ids_again(
