@@ -198,13 +198,16 @@ async def settle(field: Field, ledger: Ledger) -> None:
     watcher = field.watcher
 
     def all_told() -> bool:
-        registered = {s.message.resident_key for s in watcher.of(events_pb.ResidentRegistered)}
-        granted = {s.message.resident_key for s in watcher.of(subsidies_pb.EntitlementGranted)}
-        ended = {s.message.resident_key for s in watcher.of(subsidies_pb.EntitlementEnded)}
-        return (
-            registered >= set(ledger.registered)
-            and granted >= set(ledger.registered)
-            and ended >= set(ledger.deceased)
+        # Every kind by itself: between topics the feed has no order, an end may stand before its death.
+        promised = {
+            events_pb.ResidentRegistered: ledger.registered,
+            events_pb.ResidentDeceased: ledger.deceased,
+            subsidies_pb.EntitlementGranted: ledger.registered,
+            subsidies_pb.EntitlementEnded: ledger.deceased,
+        }
+        return all(
+            {seen.message.resident_key for seen in watcher.of(kind)} >= set(keys)
+            for kind, keys in promised.items()
         )
 
     await watcher.until_true(all_told, "the effects of all accepted commands", 300)
