@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
+from eldex.api.topics import load_topics
 from eldex.local import supervisor
 from eldex.local.ports import reserve
 from eldex.local.process import PartFailed, State
-from eldex.local.stack import BadSetting, Settings, Stack
+from eldex.local.stack import AGREEMENTS, BadSetting, Settings, Stack
 from eldex.local.supervisor import Phase
 
 # A service as the stack knows one: it listens where it is told and says when it is ready. It shows
@@ -274,3 +276,11 @@ def test_down_while_it_is_still_coming_up_leaves_nothing(
     supervisor.stop(root)
     assert child.wait(10) == 0
     assert supervisor.leftovers(root) == {}
+
+
+def test_operations_may_watch_every_event_of_the_contract() -> None:
+    agreements = {each["agreement_key"]: each for each in yaml.safe_load(AGREEMENTS.read_text())}
+    watched = agreements["operations-watch"]["event_types"]
+    assert sorted(watched) == sorted(
+        event for topic in load_topics().values() for event in topic.events
+    )
