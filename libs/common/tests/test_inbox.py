@@ -13,7 +13,13 @@ from eldex.api.operations.v1 import operations_service_pb2 as pb
 from eldex.api.registry.v1.resident_events_pb2 import ResidentDeceased, ResidentMoved
 from eldex.common import inbox as inbox_module
 from eldex.common.errors import InvalidRequest, NotFound, Unavailable
-from eldex.common.inbox import EventMeta, Inbox, TooManyDeadLetters
+from eldex.common.inbox import (
+    DeadLetterClosed,
+    DeadLetterReplayed,
+    EventMeta,
+    Inbox,
+    TooManyDeadLetters,
+)
 from eldex.common.kafka import Record
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import record_of
@@ -241,6 +247,39 @@ async def test_operations_page_through_the_dead_letters_and_replay_one(
     assert (flows.service, flows.dead_letters) == ("institutions", 4)
     # Five dead letters and the effect of the replay wait to be published.
     assert flows.outbox_events == 6
+
+
+async def test_what_can_never_be_applied_is_closed_with_a_reason_and_is_not_replayed_any_more(
+    inbox: Inbox[Homes], work: UnitOfWork[Homes], backend: Watched
+) -> None:
+    for offset in (1, 2):
+        await inbox.apply(told("res_9", f"evt_{offset}", offset=offset))
+    door = OperationsService("institutions", backend, None, inbox)
+
+    def closing(key: str, reason: str) -> pb.CloseDeadLetterRequest:
+        return pb.CloseDeadLetterRequest(
+            request_id=str(uuid.uuid4()), dead_letter_key=key, reason=reason, closed_by="li.wei"
+        )
+
+    # What is told must not be an identity number, whoever types it.
+    request = closing("residents/0/1", "registered twice, see 511791193801010011")
+    closed = (await door.close_dead_letter(request, call())).dead_letter
+    assert closed.closed_at.ToJsonString() == "2026-11-22T02:00:00Z"
+    assert (closed.closed_by, closed.replayed_at.seconds) == ("li.wei", 0)
+    assert closed.closing_reason == "registered twice, see <identity-number>"
+    again = (await door.close_dead_letter(closing("residents/0/1", "no"), call())).dead_letter
+    assert again == closed
+
+    await work.write(fresh(), opening("home-of-res_9", beds=5))
+    with pytest.raises(DeadLetterClosed):
+        await inbox.replay("residents/0/1")
+    assert await effects(work, "res_9") == []
+    await inbox.replay("residents/0/2")
+    with pytest.raises(DeadLetterReplayed):
+        await door.close_dead_letter(closing("residents/0/2", "no"), call())
+    flows = await door.get_flows(pb.GetFlowsRequest(), call())
+    waiting = await door.list_dead_letters(pb.ListDeadLettersRequest(), call())
+    assert (flows.dead_letters, list(waiting.dead_letters)) == (0, [])
 
 
 async def test_a_home_that_is_full_says_so_in_the_dead_letter(

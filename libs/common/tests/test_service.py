@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pymongo import AsyncMongoClient
 
@@ -142,11 +143,19 @@ async def test_a_service_comes_up_tells_so_and_goes_down_in_order(home: Home) ->
     async with channel(f"{HOST}:{home.grpc}", exchange) as opened:
         caller = Caller("unary", opened)
         reply = await caller.ask(GET, pb.GetFlowsRequest())
-        assert pb.GetFlowsResponse.FromString(reply.response).service == "homes"
+        flows = pb.GetFlowsResponse.FromString(reply.response)
+        assert flows.service == "homes"
+        shown = x509.load_pem_x509_certificate(
+            Path(home.env["ELDEX_TLS_DIR"], "cert.pem").read_bytes()
+        )
+        ends_at = shown.not_valid_after_utc
+        assert flows.certificate_not_after.ToDatetime(tzinfo=UTC) == ends_at
     called = await line(process, "call_answered")
     assert (called["caller"], called["code"]) == ("511700/service/exchange", "OK")
     metrics = (await home.get("/metrics"))[1]
     assert f'eldex_calls_total{{code="OK",method="{GET}"}} 1.0' in metrics
+    told = await home.metric("eldex_certificate_not_after_timestamp_seconds")
+    assert told == ends_at.timestamp()
 
     process.send_signal(signal.SIGTERM)
     await line(process, "service_stopping")

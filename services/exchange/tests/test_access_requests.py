@@ -127,6 +127,12 @@ async def test_two_approvals_make_an_agreement_of_what_was_asked_and_no_more(
     (agreement,) = office.table.of(CIVIL)
     check_grants(agreement)
     assert agreement.key == done.agreement_key
+    for key, requests in ((agreement.key, [done]), ("another", [])):
+        listing = pb.ListAccessRequestsRequest(agreement_key=key)
+        page = await office.door.list_access_requests(
+            listing, office.call("", "ListAccessRequests")
+        )
+        assert list(page.access_requests) == requests
     assert (agreement.valid_from, agreement.valid_to) == (date(2026, 11, 22), date(2028, 1, 1))
     grant = agreement.grant(GET_RESIDENT)
     assert grant is not None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from eldex.api.exchange.v1 import evidence_service_pb2 as pb
 from eldex.api.registry.v1 import household_pb2
@@ -234,6 +235,35 @@ async def test_a_member_sees_its_own_records_and_an_auditor_by_agreement_those_o
         await house.ask(AUDIT, "GetRecord", pb.GetRecordRequest(log_index=0), "curiosity")
     told = await house.ask(OPERATOR, "GetRecord", pb.GetRecordRequest(log_index=others.index))
     assert Record.parse(told.record.canonical).subsystem == f"member/{HEALTH}"
+
+
+async def test_records_are_found_by_when_they_were_answered_and_how(house: House) -> None:
+    days = []
+    for number in range(3):
+        days.append(Timestamp())
+        days[-1].FromDatetime(house.memory.clock())
+        await house.look(POLICE, WANG, number)
+        await house.look(HEALTH, LI, number)
+        house.memory.clock.pass_days(1)
+
+    async def found(**conditions: Any) -> list[int]:
+        request = pb.ListRecordsRequest(page_size=1, **conditions)
+        numbers: list[int] = []
+        while True:
+            page = await house.ask(OPERATOR, "ListRecords", request)
+            numbers += [each.log_index for each in page.records]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return numbers
+
+    assert await found(from_time=days[1]) == [5, 4, 3, 2]
+    assert await found(until_time=days[1]) == [1, 0]
+    assert await found(from_time=days[1], until_time=days[2]) == [3, 2]
+    assert await found(from_time=days[1], subsystem=f"member/{HEALTH}", code="OK") == [5, 3]
+    assert await found(from_time=days[1], until_time=days[2], code="NOT_FOUND") == []
+    later = Timestamp(seconds=days[2].seconds + 7 * 86_400)
+    assert await found(from_time=later) == []
+    assert await found(until_time=later) == [5, 4, 3, 2, 1, 0]
 
 
 async def test_the_ledger_tells_who_saw_a_person_and_that_somebody_asked_is_in_it(

@@ -15,7 +15,15 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
 from eldex.common import metrics, telemetry
-from eldex.common.errors import DomainError, InvalidRequest, NotFound, Unavailable, Violation
+from eldex.common.errors import (
+    DomainError,
+    InvalidRequest,
+    Kind,
+    NotFound,
+    StaleVersion,
+    Unavailable,
+    Violation,
+)
 from eldex.common.kafka import Record
 from eldex.common.logs import logger
 from eldex.common.privacy import masked
@@ -78,6 +86,22 @@ Subscriptions = Mapping[type[Message], Handler[S]]
 
 Take = Callable[[Record, EventMeta], Awaitable[None]]
 """Takes an event over durably, as it is; one that is known already is left out."""
+
+
+class DeadLetterReplayed(DomainError):
+    """A dead letter that was applied after all cannot be closed as one that never can be."""
+
+    kind, reason = Kind.CONFLICT, "ALREADY_REPLAYED"
+    zh = "该死信已重放成功，无需关闭"
+    en = "this dead letter was replayed: there is nothing to close"
+
+
+class DeadLetterClosed(DomainError):
+    """A dead letter that was closed is not applied any more."""
+
+    kind, reason = Kind.CONFLICT, "DEAD_LETTER_CLOSED"
+    zh = "该死信已关闭，不再重放"
+    en = "this dead letter was closed and is not replayed any more"
 
 
 class TooManyDeadLetters(Exception):
@@ -223,12 +247,11 @@ class Inbox(Generic[S]):
 
     async def replay(self, dead_letter_key: str) -> Document:
         """Apply a dead letter again; raises what stands in its way still."""
-        found = await self._work.backend.fetch(DEAD_LETTERS, "_id", [dead_letter_key])
-        if not found:
-            raise NotFound("DeadLetter", dead_letter_key)
-        letter = found[0]
+        letter = await self._letter(dead_letter_key)
         if letter["state"] == "replayed":
             return letter
+        if letter["state"] == "closed":
+            raise DeadLetterClosed
         record = Record(
             letter["topic"],
             letter["key"],
@@ -248,3 +271,34 @@ class Inbox(Generic[S]):
         )
         logger().info("dead_letter_replayed", dead_letter_key=dead_letter_key)
         return replayed
+
+    async def close(self, dead_letter_key: str, reason: str, closed_by: str) -> Document:
+        """Put a dead letter away that can never be applied; it is kept, and closed again stays as it was.
+
+        Raises `NotFound`, `DeadLetterReplayed`, `StaleVersion` (somebody replayed it meanwhile).
+        """
+        letter = await self._letter(dead_letter_key)
+        if letter["state"] == "closed":
+            return letter
+        if letter["state"] == "replayed":
+            raise DeadLetterReplayed
+        closed = letter | {
+            "state": "closed",
+            "closed_at": self._work.clock(),
+            "closing_reason": reason,
+            "closed_by": closed_by,
+            "version": letter["version"] + 1,
+        }
+        outcome = await self._work.commit.submit(
+            ChangeSet([Write(DEAD_LETTERS, closed, replaces=letter["version"])])
+        )
+        if outcome is not None:
+            raise StaleVersion("DeadLetter")
+        logger().info("dead_letter_closed", dead_letter_key=dead_letter_key)
+        return closed
+
+    async def _letter(self, key: str) -> Document:
+        found = await self._work.backend.fetch(DEAD_LETTERS, "_id", [key])
+        if not found:
+            raise NotFound("DeadLetter", key)
+        return found[0]

@@ -78,6 +78,11 @@ partition_held = Gauge(
     ["topic", "partition"],
     registry=registry,
 )
+certificate_not_after = Gauge(
+    "eldex_certificate_not_after_timestamp_seconds",
+    "When the certificate that this process shows ends, in seconds since 1970.",
+    registry=registry,
+)
 dead_letters = Counter(
     "eldex_dead_letters", "Events set aside, by reason.", ["topic", "reason"], registry=registry
 )

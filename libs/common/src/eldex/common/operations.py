@@ -1,4 +1,4 @@
-"""The rpc that every service offers to operations: flows, dead letters, replay."""
+"""The rpc that every service offers to operations: flows, dead letters, replay, the certificate's end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from eldex.common import masks, paging
 from eldex.common.dates import proto_instant
 from eldex.common.inbox import Inbox
 from eldex.common.kafka import Consumer
+from eldex.common.privacy import masked
 from eldex.common.rpc.call import Call
+from eldex.common.rpc.tls import CertificateFiles
 from eldex.common.store import DEAD_LETTERS, Backend, Document
 
 
@@ -17,10 +19,15 @@ class OperationsService:
     """`eldex.api.operations.v1.OperationsService` of one service."""
 
     def __init__(
-        self, service: str, backend: Backend, consumer: Consumer | None, inbox: Inbox[Any] | None
+        self,
+        service: str,
+        backend: Backend,
+        consumer: Consumer | None,
+        inbox: Inbox[Any] | None,
+        certificate: CertificateFiles | None = None,
     ) -> None:
         self._service, self._backend = service, backend
-        self._consumer, self._inbox = consumer, inbox
+        self._consumer, self._inbox, self._certificate = consumer, inbox, certificate
 
     async def get_flows(self, request: pb.GetFlowsRequest, call: Call) -> pb.GetFlowsResponse:
         """How far each subscription has come, and what waits in the outbox."""
@@ -43,6 +50,9 @@ class OperationsService:
                 for flow in flows
             ],
         )
+        if self._certificate is not None:
+            self._certificate.changed()
+            response.certificate_not_after.CopyFrom(proto_instant(self._certificate.ends_at))
         masks.keep(response, request.read_mask)
         return response
 
@@ -73,6 +83,16 @@ class OperationsService:
         letter = await self._inbox.replay(request.dead_letter_key)
         return pb.ReplayDeadLetterResponse(dead_letter=_letter(letter))
 
+    async def close_dead_letter(
+        self, request: pb.CloseDeadLetterRequest, call: Call
+    ) -> pb.CloseDeadLetterResponse:
+        """Put a dead letter away unapplied. Its state is the mark, so that a repeat changes nothing."""
+        assert self._inbox is not None
+        letter = await self._inbox.close(
+            request.dead_letter_key, masked(request.reason), request.closed_by
+        )
+        return pb.CloseDeadLetterResponse(dead_letter=_letter(letter))
+
 
 def _letter(document: Document) -> pb.DeadLetter:
     headers = document["headers"]
@@ -89,4 +109,7 @@ def _letter(document: Document) -> pb.DeadLetter:
         set_aside_at=proto_instant(document["set_aside_at"]),
         replayed_at=proto_instant(document["replayed_at"]),
         trace_id=document["trace_id"],
+        closed_at=proto_instant(document.get("closed_at")),
+        closing_reason=document.get("closing_reason", ""),
+        closed_by=document.get("closed_by", ""),
     )

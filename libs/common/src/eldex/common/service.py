@@ -47,7 +47,7 @@ from eldex.common.rpc.server import (
     grpc_server,
     services_only,
 )
-from eldex.common.rpc.tls import server_credentials
+from eldex.common.rpc.tls import CertificateFiles, server_credentials
 from eldex.common.rpc.trunk import TrunkService
 from eldex.common.settings import Settings
 from eldex.common.store import Backend, Repository, Session, UnitOfWork, collections_of
@@ -170,7 +170,8 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         relay = Relay(parts.backend, producer, settings.instance)
         parts.work.commit.on_commit = relay.wake
         health = HealthServicer()
-        served = _served(plan, parts, consumer, inbox)
+        certificate = CertificateFiles(settings.tls_dir)
+        served = _served(plan, parts, consumer, inbox, certificate)
         server, port = await _server(plan, parts, served, health)
         probes = await _probe_server(settings.health_listen, health)
 
@@ -185,7 +186,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(relay.run()),
             asyncio.create_task(admin.serve()),
-            asyncio.create_task(_observe(consumer, health, problem)),
+            asyncio.create_task(_observe(consumer, certificate, health, problem)),
             asyncio.create_task(_observe_outbox(parts.backend, plan.clock)),
             *(asyncio.create_task(start()) for start in plan.tasks(parts)),
         ]
@@ -274,9 +275,13 @@ def _all_events() -> list[type[Message]]:
 
 
 def _served(
-    plan: Plan[S], parts: Parts[S], consumer: Consumer | None, inbox: Inbox[S] | None
+    plan: Plan[S],
+    parts: Parts[S],
+    consumer: Consumer | None,
+    inbox: Inbox[S] | None,
+    certificate: CertificateFiles,
 ) -> Served:
-    operations = OperationsService(plan.name, parts.backend, consumer, inbox)
+    operations = OperationsService(plan.name, parts.backend, consumer, inbox, certificate)
     return [
         *plan.services(parts),
         (service_descriptor(operations_service_pb2, "OperationsService"), operations),
@@ -316,13 +321,18 @@ async def _probe_server(listen: str, health: HealthServicer) -> grpc.aio.Server 
 
 
 async def _observe(
-    consumer: Consumer | None, health: HealthServicer, problem: Callable[[], str]
+    consumer: Consumer | None,
+    certificate: CertificateFiles,
+    health: HealthServicer,
+    problem: Callable[[], str],
 ) -> None:
     """Keep what probes and metrics tell up to date: the empty service name follows readiness."""
     while True:
         await health.set("", _NOT_SERVING if problem() else _SERVING)
         if consumer is not None:
             consumer.flows()  # sets the lag metrics
+        certificate.changed()
+        metrics.certificate_not_after.set(certificate.ends_at.timestamp())
         await asyncio.sleep(1.0)
 
 

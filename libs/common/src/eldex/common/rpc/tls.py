@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import grpc
@@ -52,6 +53,11 @@ class CertificateFiles:
             )
         except OSError:
             return ()
+
+    @property
+    def ends_at(self) -> datetime:
+        """When our own certificate ends: from then on nobody talks to us."""
+        return x509.load_pem_x509_certificate(self.content[1]).not_valid_after_utc
 
     def changed(self) -> bool:
         """Whether there is new content; half-written files are none yet, and looked at again."""

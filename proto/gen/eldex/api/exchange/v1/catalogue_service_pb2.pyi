@@ -286,6 +286,7 @@ class ListAccessRequestsRequest(_message.Message):
     READ_MASK_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AGREEMENT_KEY_FIELD_NUMBER: _builtins.int
     state: _catalogue_pb2.AccessRequestState.ValueType
     """Only those in this state."""
     resource_code: _builtins.str
@@ -294,6 +295,8 @@ class ListAccessRequestsRequest(_message.Message):
     """At most this many (1 to 500); 0: 50."""
     page_token: _builtins.str
     """Where to go on, from an earlier reply."""
+    agreement_key: _builtins.str
+    """Only the one that made this agreement."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields; absent: all."""
@@ -306,10 +309,11 @@ class ListAccessRequestsRequest(_message.Message):
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        agreement_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "resource_code", b"resource_code", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "resource_code", b"resource_code", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from eldex.api.exchange.v1 import evidence_pb2 as _evidence_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -408,6 +409,9 @@ class ListRecordsRequest(_message.Message):
     READ_MASK_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     subsystem: _builtins.str
     """Only records of this subsystem."""
     method: _builtins.str
@@ -426,9 +430,19 @@ class ListRecordsRequest(_message.Message):
     """At most this many (1 to 500); 0: 50."""
     page_token: _builtins.str
     """Where to go on, from an earlier reply."""
+    code: _builtins.str
+    """Only those with this gRPC status code, by name."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields; absent: all."""
+
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those answered at this instant or later."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those answered before this instant."""
 
     def __init__(
         self,
@@ -443,10 +457,13 @@ class ListRecordsRequest(_message.Message):
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "read_mask", b"read_mask", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "denied_only", b"denied_only", "kind", b"kind", "method", b"method", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose", "read_mask", b"read_mask", "subsystem", b"subsystem", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "code", b"code", "denied_only", b"denied_only", "from_time", b"from_time", "kind", b"kind", "method", b"method", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose", "read_mask", b"read_mask", "subsystem", b"subsystem", "trace_id", b"trace_id", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0eldex/api/operations/v1/operations_service.proto\x12\x17\x65ldex.api.operations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x0fGetFlowsRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\x9a\x01\n\x10GetFlowsResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\routbox_events\x18\x02 \x01(\x03\x12\x1a\n\x12outbox_age_seconds\x18\x03 \x01(\x01\x12,\n\x05\x66lows\x18\x04 \x03(\x0b\x32\x1d.eldex.api.operations.v1.Flow\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x05 \x01(\x03\"g\n\x04\x46low\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x12\n\nlag_events\x18\x03 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x04 \x01(\x01\x12\x14\n\x0cheld_because\x18\x05 \x01(\t\"\x9e\x01\n\x16ListDeadLettersRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x18\n\x10include_replayed\x18\x02 \x01(\x08\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"m\n\x17ListDeadLettersResponse\x12\x39\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32#.eldex.api.operations.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa3\x02\n\nDeadLetter\x12\x17\n\x0f\x64\x65\x61\x64_letter_key\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x12\n\nevent_type\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\x30\n\x0cset_aside_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breplayed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x0c \x01(\t\"\\\n\x17ReplayDeadLetterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12#\n\x0f\x64\x65\x61\x64_letter_key\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"T\n\x18ReplayDeadLetterResponse\x12\x38\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32#.eldex.api.operations.v1.DeadLetter2\xe3\x02\n\x11OperationsService\x12_\n\x08GetFlows\x12(.eldex.api.operations.v1.GetFlowsRequest\x1a).eldex.api.operations.v1.GetFlowsResponse\x12t\n\x0fListDeadLetters\x12/.eldex.api.operations.v1.ListDeadLettersRequest\x1a\x30.eldex.api.operations.v1.ListDeadLettersResponse\x12w\n\x10ReplayDeadLetter\x12\x30.eldex.api.operations.v1.ReplayDeadLetterRequest\x1a\x31.eldex.api.operations.v1.ReplayDeadLetterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0eldex/api/operations/v1/operations_service.proto\x12\x17\x65ldex.api.operations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x0fGetFlowsRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\xd5\x01\n\x10GetFlowsResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x15\n\routbox_events\x18\x02 \x01(\x03\x12\x1a\n\x12outbox_age_seconds\x18\x03 \x01(\x01\x12,\n\x05\x66lows\x18\x04 \x03(\x0b\x32\x1d.eldex.api.operations.v1.Flow\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x05 \x01(\x03\x12\x39\n\x15\x63\x65rtificate_not_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x04\x46low\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x12\n\nlag_events\x18\x03 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x04 \x01(\x01\x12\x14\n\x0cheld_because\x18\x05 \x01(\t\"\x9e\x01\n\x16ListDeadLettersRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x18\n\x10include_replayed\x18\x02 \x01(\x08\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"m\n\x17ListDeadLettersResponse\x12\x39\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32#.eldex.api.operations.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfd\x02\n\nDeadLetter\x12\x17\n\x0f\x64\x65\x61\x64_letter_key\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x05 \x01(\t\x12\x12\n\nevent_type\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\x30\n\x0cset_aside_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breplayed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12-\n\tclosed_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63losing_reason\x18\x0e \x01(\t\x12\x11\n\tclosed_by\x18\x0f \x01(\t\"\\\n\x17ReplayDeadLetterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12#\n\x0f\x64\x65\x61\x64_letter_key\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"T\n\x18ReplayDeadLetterResponse\x12\x38\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32#.eldex.api.operations.v1.DeadLetter\"\xb4\x01\n\x16\x43loseDeadLetterRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12#\n\x0f\x64\x65\x61\x64_letter_key\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12;\n\tclosed_by\x18\x04 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$\"S\n\x17\x43loseDeadLetterResponse\x12\x38\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32#.eldex.api.operations.v1.DeadLetter2\xd9\x03\n\x11OperationsService\x12_\n\x08GetFlows\x12(.eldex.api.operations.v1.GetFlowsRequest\x1a).eldex.api.operations.v1.GetFlowsResponse\x12t\n\x0fListDeadLetters\x12/.eldex.api.operations.v1.ListDeadLettersRequest\x1a\x30.eldex.api.operations.v1.ListDeadLettersResponse\x12w\n\x10ReplayDeadLetter\x12\x30.eldex.api.operations.v1.ReplayDeadLetterRequest\x1a\x31.eldex.api.operations.v1.ReplayDeadLetterResponse\x12t\n\x0f\x43loseDeadLetter\x12/.eldex.api.operations.v1.CloseDeadLetterRequest\x1a\x30.eldex.api.operations.v1.CloseDeadLetterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,22 +42,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYDEADLETTERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REPLAYDEADLETTERREQUEST'].fields_by_name['dead_letter_key']._loaded_options = None
   _globals['_REPLAYDEADLETTERREQUEST'].fields_by_name['dead_letter_key']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['dead_letter_key']._loaded_options = None
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['dead_letter_key']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['closed_by']._loaded_options = None
+  _globals['_CLOSEDEADLETTERREQUEST'].fields_by_name['closed_by']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$'
   _globals['_GETFLOWSREQUEST']._serialized_start=173
   _globals['_GETFLOWSREQUEST']._serialized_end=237
   _globals['_GETFLOWSRESPONSE']._serialized_start=240
-  _globals['_GETFLOWSRESPONSE']._serialized_end=394
-  _globals['_FLOW']._serialized_start=396
-  _globals['_FLOW']._serialized_end=499
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=502
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=660
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=662
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=771
-  _globals['_DEADLETTER']._serialized_start=774
-  _globals['_DEADLETTER']._serialized_end=1065
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1067
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1159
-  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_start=1161
-  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_end=1245
-  _globals['_OPERATIONSSERVICE']._serialized_start=1248
-  _globals['_OPERATIONSSERVICE']._serialized_end=1603
+  _globals['_GETFLOWSRESPONSE']._serialized_end=453
+  _globals['_FLOW']._serialized_start=455
+  _globals['_FLOW']._serialized_end=558
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=561
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=719
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=721
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=830
+  _globals['_DEADLETTER']._serialized_start=833
+  _globals['_DEADLETTER']._serialized_end=1214
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1216
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1308
+  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_start=1310
+  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_end=1394
+  _globals['_CLOSEDEADLETTERREQUEST']._serialized_start=1397
+  _globals['_CLOSEDEADLETTERREQUEST']._serialized_end=1577
+  _globals['_CLOSEDEADLETTERRESPONSE']._serialized_start=1579
+  _globals['_CLOSEDEADLETTERRESPONSE']._serialized_end=1662
+  _globals['_OPERATIONSSERVICE']._serialized_start=1665
+  _globals['_OPERATIONSSERVICE']._serialized_end=2138
 # @@protoc_insertion_point(module_scope)

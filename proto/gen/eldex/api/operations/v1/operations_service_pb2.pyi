@@ -55,6 +55,7 @@ class GetFlowsResponse(_message.Message):
     OUTBOX_AGE_SECONDS_FIELD_NUMBER: _builtins.int
     FLOWS_FIELD_NUMBER: _builtins.int
     DEAD_LETTERS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_NOT_AFTER_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """The service."""
     outbox_events: _builtins.int
@@ -67,6 +68,10 @@ class GetFlowsResponse(_message.Message):
     def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flow]:
         """What the service reads."""
 
+    @_builtins.property
+    def certificate_not_after(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate that the service shows ends."""
+
     def __init__(
         self,
         *,
@@ -75,10 +80,11 @@ class GetFlowsResponse(_message.Message):
         outbox_age_seconds: _builtins.float = ...,
         flows: _abc.Iterable[Global___Flow] | None = ...,
         dead_letters: _builtins.int = ...,
+        certificate_not_after: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_not_after", b"certificate_not_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letters", b"dead_letters", "flows", b"flows", "outbox_age_seconds", b"outbox_age_seconds", "outbox_events", b"outbox_events", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_not_after", b"certificate_not_after", "dead_letters", b"dead_letters", "flows", b"flows", "outbox_age_seconds", b"outbox_age_seconds", "outbox_events", b"outbox_events", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -133,7 +139,7 @@ class ListDeadLettersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     include_replayed: _builtins.bool
-    """Include those already replayed."""
+    """Include those already replayed or closed."""
     page_size: _builtins.int
     """At most this many (1 to 500); 0: 50."""
     page_token: _builtins.str
@@ -204,6 +210,9 @@ class DeadLetter(_message.Message):
     SET_ASIDE_AT_FIELD_NUMBER: _builtins.int
     REPLAYED_AT_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_AT_FIELD_NUMBER: _builtins.int
+    CLOSING_REASON_FIELD_NUMBER: _builtins.int
+    CLOSED_BY_FIELD_NUMBER: _builtins.int
     dead_letter_key: _builtins.str
     """Its key."""
     topic: _builtins.str
@@ -224,6 +233,10 @@ class DeadLetter(_message.Message):
     """What stood in the way, without personal data."""
     trace_id: _builtins.str
     """Trace in which it was met."""
+    closing_reason: _builtins.str
+    """Why it was closed."""
+    closed_by: _builtins.str
+    """Who closed it: the operator's account."""
     @_builtins.property
     def set_aside_at(self) -> _timestamp_pb2.Timestamp:
         """When it was set aside."""
@@ -231,6 +244,10 @@ class DeadLetter(_message.Message):
     @_builtins.property
     def replayed_at(self) -> _timestamp_pb2.Timestamp:
         """When it was replayed; absent while it waits."""
+
+    @_builtins.property
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was closed unapplied; absent: it was not."""
 
     def __init__(
         self,
@@ -247,10 +264,13 @@ class DeadLetter(_message.Message):
         set_aside_at: _timestamp_pb2.Timestamp | None = ...,
         replayed_at: _timestamp_pb2.Timestamp | None = ...,
         trace_id: _builtins.str = ...,
+        closed_at: _timestamp_pb2.Timestamp | None = ...,
+        closing_reason: _builtins.str = ...,
+        closed_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter_key", b"dead_letter_key", "detail", b"detail", "event_id", b"event_id", "event_type", b"event_type", "offset", b"offset", "partition", b"partition", "reason", b"reason", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at", "subject", b"subject", "topic", b"topic", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "closed_by", b"closed_by", "closing_reason", b"closing_reason", "dead_letter_key", b"dead_letter_key", "detail", b"detail", "event_id", b"event_id", "event_type", b"event_type", "offset", b"offset", "partition", b"partition", "reason", b"reason", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at", "subject", b"subject", "topic", b"topic", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,3 +325,61 @@ class ReplayDeadLetterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayDeadLetterResponse: _TypeAlias = ReplayDeadLetterResponse  # noqa: Y015
+
+@_typing.final
+class CloseDeadLetterRequest(_message.Message):
+    """Close one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DEAD_LETTER_KEY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLOSED_BY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the request happen once."""
+    dead_letter_key: _builtins.str
+    """The dead letter."""
+    reason: _builtins.str
+    """Why it can never be applied, without personal data."""
+    closed_by: _builtins.str
+    """Who closes it: the operator's account."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        dead_letter_key: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        closed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_by", b"closed_by", "dead_letter_key", b"dead_letter_key", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseDeadLetterRequest: _TypeAlias = CloseDeadLetterRequest  # noqa: Y015
+
+@_typing.final
+class CloseDeadLetterResponse(_message.Message):
+    """The dead letter after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEAD_LETTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dead_letter(self) -> Global___DeadLetter:
+        """With the time and the reason of its closing; one that was closed already stays as it was."""
+
+    def __init__(
+        self,
+        *,
+        dead_letter: Global___DeadLetter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dead_letter", b"dead_letter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter", b"dead_letter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseDeadLetterResponse: _TypeAlias = CloseDeadLetterResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class OperationsServiceStub:
                 request_serializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterRequest.SerializeToString,
                 response_deserializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterResponse.FromString,
                 _registered_method=True)
+        self.CloseDeadLetter = channel.unary_unary(
+                '/eldex.api.operations.v1.OperationsService/CloseDeadLetter',
+                request_serializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterRequest.SerializeToString,
+                response_deserializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServiceServicer:
@@ -77,6 +82,15 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CloseDeadLetter(self, request, context):
+        """Put a dead letter away that can never be applied, with the reason; it is kept and waits no longer.
+
+        Errors: NOT_FOUND, ALREADY_REPLAYED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +108,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.ReplayDeadLetter,
                     request_deserializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterRequest.FromString,
                     response_serializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterResponse.SerializeToString,
+            ),
+            'CloseDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseDeadLetter,
+                    request_deserializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterRequest.FromString,
+                    response_serializer=eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +197,33 @@ class OperationsService:
             '/eldex.api.operations.v1.OperationsService/ReplayDeadLetter',
             eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterRequest.SerializeToString,
             eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.ReplayDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eldex.api.operations.v1.OperationsService/CloseDeadLetter',
+            eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterRequest.SerializeToString,
+            eldex_dot_api_dot_operations_dot_v1_dot_operations__service__pb2.CloseDeadLetterResponse.FromString,
             options,
             channel_credentials,
             insecure,

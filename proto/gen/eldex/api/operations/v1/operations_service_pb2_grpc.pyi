@@ -39,6 +39,11 @@ class OperationsServiceStub:
     """Events that could not be applied, oldest first."""
     ReplayDeadLetter: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.ReplayDeadLetterRequest, _operations_service_pb2.ReplayDeadLetterResponse]
     """Apply a dead letter again, after the mend of what stood in its way."""
+    CloseDeadLetter: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.CloseDeadLetterRequest, _operations_service_pb2.CloseDeadLetterResponse]
+    """Put a dead letter away that can never be applied, with the reason; it is kept and waits no longer.
+
+    Errors: NOT_FOUND, ALREADY_REPLAYED.
+    """
 
 @_typing.type_check_only
 class OperationsServiceAsyncStub(OperationsServiceStub):
@@ -51,6 +56,11 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """Events that could not be applied, oldest first."""
     ReplayDeadLetter: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.ReplayDeadLetterRequest, _operations_service_pb2.ReplayDeadLetterResponse]  # type: ignore[assignment]
     """Apply a dead letter again, after the mend of what stood in its way."""
+    CloseDeadLetter: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.CloseDeadLetterRequest, _operations_service_pb2.CloseDeadLetterResponse]  # type: ignore[assignment]
+    """Put a dead letter away that can never be applied, with the reason; it is kept and waits no longer.
+
+    Errors: NOT_FOUND, ALREADY_REPLAYED.
+    """
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """The state of one service's flows, and its dead letters."""
@@ -78,5 +88,16 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_service_pb2.ReplayDeadLetterResponse, _abc.Awaitable[_operations_service_pb2.ReplayDeadLetterResponse]]:
         """Apply a dead letter again, after the mend of what stood in its way."""
+
+    @_abc_1.abstractmethod
+    def CloseDeadLetter(
+        self,
+        request: _operations_service_pb2.CloseDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_service_pb2.CloseDeadLetterResponse, _abc.Awaitable[_operations_service_pb2.CloseDeadLetterResponse]]:
+        """Put a dead letter away that can never be applied, with the reason; it is kept and waits no longer.
+
+        Errors: NOT_FOUND, ALREADY_REPLAYED.
+        """
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

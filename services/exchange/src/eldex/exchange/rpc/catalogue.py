@@ -164,6 +164,8 @@ class CatalogueService:
             where["state"] = _REQUEST_STATES[request.state]
         if request.resource_code:
             where["resource_code"] = request.resource_code
+        if request.agreement_key:
+            where["agreement_key"] = request.agreement_key
         page = await self._page(request, lambda stores: stores.catalogue.access_requests, where)
         response = pb.ListAccessRequestsResponse(
             access_requests=[wire.access_request(each, self._today()) for each in page.items],

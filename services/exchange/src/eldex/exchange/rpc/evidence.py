@@ -8,6 +8,7 @@ from typing import Any
 
 from eldex.api.exchange.v1 import evidence_service_pb2 as pb
 from eldex.common import masks, paging
+from eldex.common.dates import instant
 from eldex.common.errors import Denied
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call
@@ -36,7 +37,7 @@ from eldex.exchange.handlers.evidence import (
 from eldex.exchange.rpc.roles import Roles, operators_only, subsystem_of
 from eldex.exchange.wire import evidence as wire
 
-_FILTERS = ("subsystem", "method", "trace_id", "agreement_key", "purpose", "kind")
+_FILTERS = ("subsystem", "method", "trace_id", "agreement_key", "purpose", "kind", "code")
 
 
 class EvidenceService:
@@ -140,6 +141,12 @@ class EvidenceService:
         where: Document = {name: value for name in _FILTERS if (value := getattr(request, name))}
         if request.denied_only:
             where["denied"] = True
+        ends = {"$gte": "from_time", "$lt": "until_time"}
+        times = {
+            o: instant(getattr(request, name)) for o, name in ends.items() if request.HasField(name)
+        }
+        if times:
+            where["answered_at"] = times
         if not self._roles.sees_all(call):
             if where.get("subsystem", subsystem_of(call)) != subsystem_of(call):
                 self._roles.right(call)  # says which right is missing

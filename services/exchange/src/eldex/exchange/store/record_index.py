@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from eldex.common.errors import DomainError
@@ -19,6 +20,7 @@ COLLECTIONS: Final = {
         Index((("subsystem", 1), ("_id", -1))),
         Index((("method", 1), ("_id", -1))),
         Index((("trace_id", 1),)),
+        Index((("answered_at", 1), ("_id", 1))),
         # A record without subjects is in no ledger, and not in the index either.
         Index((("subjects", 1), ("_id", -1)), where={"has_subjects": True}),
     ]
@@ -110,11 +112,29 @@ class RecordIndex:
         query: Document = dict(where)
         if "subjects" in query:
             query["has_subjects"] = True
+        numbers = await self._numbers(query.pop("answered_at", {}))
         if before is not None:
-            query["_id"] = {"$lt": before}
+            numbers["$lt"] = min(before, numbers.get("$lt", before))
+        if numbers:
+            query["_id"] = numbers
         found = await self._backend.query(RECORDS, query, [("_id", -1)], size + 1)
         records = [LoggedRecord(d["_id"], Record.parse(bytes(d["line"]))) for d in found[:size]]
         return records, records[-1].index if len(found) > size else None
+
+    async def _numbers(self, times: Mapping[str, datetime]) -> dict[str, int]:
+        """Between which numbers the records of a time lie: their times never decrease.
+
+        So every other condition is found by its own index, whose order is the number's.
+        """
+        numbers: dict[str, int] = {}
+        for operator, at in times.items():
+            where = {"answered_at": {"$gte": at}}
+            first = await self._backend.query(RECORDS, where, [("answered_at", 1), ("_id", 1)], 1)
+            if first:
+                numbers[operator] = first[0]["_id"]
+            elif operator == "$gte":
+                return {"$lt": 0}  # there is none so young
+        return numbers
 
     async def close(self) -> None:
         """Give what is waiting a moment; the next start makes up for the rest."""
@@ -133,6 +153,7 @@ def _document(index: int, line: bytes) -> Document:
         "agreement_key": record.agreement_key,
         "trace_id": record.trace_id,
         "answered_at": record.answered_at,
+        "code": record.code,
         "denied": record.code == "PERMISSION_DENIED",
         "subjects": list(record.subject_hashes),
         "has_subjects": bool(record.subject_hashes),
