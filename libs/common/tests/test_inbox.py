@@ -292,6 +292,7 @@ async def test_a_home_that_is_full_says_so_in_the_dead_letter(
         HomeFull.reason,
         "no free bed in home-of-res_1",
     )
+    assert letter["detail_zh"] == HomeFull.zh.format(home="home-of-res_1")
 
 
 async def test_a_mark_of_an_event_is_not_a_mark_of_a_call(

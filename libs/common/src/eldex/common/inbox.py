@@ -205,6 +205,7 @@ class Inbox(Generic[S]):
             "payload": record.value,
             "reason": error.reason,
             "detail": masked(error.message("en")),
+            "detail_zh": masked(error.message("zh")),
             "set_aside_at": now,
             "replayed_at": None,
             "trace_id": telemetry.trace_id(),

@@ -52,7 +52,7 @@ class OperationsService:
         )
         if self._certificate is not None:
             self._certificate.changed()
-            response.certificate_not_after.CopyFrom(proto_instant(self._certificate.ends_at))
+            response.certificate_not_after.FromDatetime(self._certificate.ends_at)
         masks.keep(response, request.read_mask)
         return response
 
@@ -109,6 +109,7 @@ def _letter(document: Document) -> pb.DeadLetter:
         set_aside_at=proto_instant(document["set_aside_at"]),
         replayed_at=proto_instant(document["replayed_at"]),
         trace_id=document["trace_id"],
+        detail_zh=document.get("detail_zh", ""),
         closed_at=proto_instant(document.get("closed_at")),
         closing_reason=document.get("closing_reason", ""),
         closed_by=document.get("closed_by", ""),

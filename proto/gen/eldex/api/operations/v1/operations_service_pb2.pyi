@@ -213,6 +213,7 @@ class DeadLetter(_message.Message):
     CLOSED_AT_FIELD_NUMBER: _builtins.int
     CLOSING_REASON_FIELD_NUMBER: _builtins.int
     CLOSED_BY_FIELD_NUMBER: _builtins.int
+    DETAIL_ZH_FIELD_NUMBER: _builtins.int
     dead_letter_key: _builtins.str
     """Its key."""
     topic: _builtins.str
@@ -237,6 +238,8 @@ class DeadLetter(_message.Message):
     """Why it was closed."""
     closed_by: _builtins.str
     """Who closed it: the operator's account."""
+    detail_zh: _builtins.str
+    """What stood in the way, in Chinese; empty of those set aside before this was kept."""
     @_builtins.property
     def set_aside_at(self) -> _timestamp_pb2.Timestamp:
         """When it was set aside."""
@@ -267,10 +270,11 @@ class DeadLetter(_message.Message):
         closed_at: _timestamp_pb2.Timestamp | None = ...,
         closing_reason: _builtins.str = ...,
         closed_by: _builtins.str = ...,
+        detail_zh: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "closed_by", b"closed_by", "closing_reason", b"closing_reason", "dead_letter_key", b"dead_letter_key", "detail", b"detail", "event_id", b"event_id", "event_type", b"event_type", "offset", b"offset", "partition", b"partition", "reason", b"reason", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at", "subject", b"subject", "topic", b"topic", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "closed_by", b"closed_by", "closing_reason", b"closing_reason", "dead_letter_key", b"dead_letter_key", "detail", b"detail", "detail_zh", b"detail_zh", "event_id", b"event_id", "event_type", b"event_type", "offset", b"offset", "partition", b"partition", "reason", b"reason", "replayed_at", b"replayed_at", "set_aside_at", b"set_aside_at", "subject", b"subject", "topic", b"topic", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -141,10 +141,11 @@ class EvidenceService:
         where: Document = {name: value for name in _FILTERS if (value := getattr(request, name))}
         if request.denied_only:
             where["denied"] = True
-        ends = {"$gte": "from_time", "$lt": "until_time"}
-        times = {
-            o: instant(getattr(request, name)) for o, name in ends.items() if request.HasField(name)
-        }
+        times = {}
+        if request.HasField("from_time"):
+            times["$gte"] = instant(request.from_time)
+        if request.HasField("until_time"):
+            times["$lt"] = instant(request.until_time)
         if times:
             where["answered_at"] = times
         if not self._roles.sees_all(call):
