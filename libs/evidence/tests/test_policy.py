@@ -56,6 +56,13 @@ def test_one_witness_or_none_can_be_asked_for() -> None:
     assert nobody.check(signed("x")).witnesses == {}
 
 
+def test_a_witness_may_say_where_it_is_asked() -> None:
+    told = Policy.parse(
+        f"{witnesses('x')}{witnesses('y').strip()} https://y.example\nquorum none\n"
+    )
+    assert told.urls == {"y": "https://y.example"}
+
+
 def test_a_checkpoint_must_be_signed_by_the_log_whose_it_is() -> None:
     other = key("exchange.z-city.example/log")
     policy = Policy.parse(f"log {LOG}\nlog {other.verifier}\n{witnesses('x')}quorum none\n")

@@ -19,7 +19,7 @@ from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
 from eldex.common.contract import load_contract
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.server import Dispatcher
+from eldex.common.rpc.server import Dispatcher, at_home
 from eldex.common.service import service_descriptor
 from eldex.common.testing.harness import ServiceOnMemory
 from eldex.evidence.checkpoint import Checkpoint
@@ -91,7 +91,8 @@ class House:
         )
         descriptor = service_descriptor(pb, "EvidenceService")
         logged = Logged(descriptor, self.evidence, self.log, self.roles)
-        self.door = Dispatcher([(descriptor, logged)], self.memory.clock, may_call)
+        policy = at_home(self.city, may_call)
+        self.door = Dispatcher([(descriptor, logged)], self.memory.clock, policy)
 
     async def open(self) -> House:
         load_contract()
@@ -137,7 +138,7 @@ class House:
     async def ask(self, who: str, method: str, request: Any, purpose: str = "") -> Any:
         """Call the exchange itself; raises `Refused` with the reason."""
         path = f"{self.city}/member/{who}" if who else f"{self.city}/service/console"
-        identity = Identity("eldex.local", path)
+        identity = Identity("eldex.local", who if "/service/" in who else path)
         metadata = {"eldex-purpose": purpose} if purpose else {}
         if "request_id" in request.DESCRIPTOR.fields_by_name:
             request.request_id = request.request_id or str(uuid.uuid4())
@@ -287,6 +288,44 @@ async def test_the_ledger_tells_who_saw_a_person_and_that_somebody_asked_is_in_i
     assert (own.subsystem, own.purpose) == (f"member/{CIVIL}", "subject-access")
     assert own.agreement_key == "civil-affairs-elder-care-listsubjectledger"
     assert Receipt.parse(house.receipt).index == 4
+
+
+async def test_whoever_is_refused_leaves_a_record_even_where_no_handler_was_asked(
+    house: House,
+) -> None:
+    other = await house.look(HEALTH, WANG)
+    for who, method, request, purpose, reason in (
+        (
+            "500100/service/console",
+            "ListSubjectLedger",
+            pb.ListSubjectLedgerRequest(subject_key=WANG),
+            "",
+            "ACCESS_DENIED",
+        ),
+        (POLICE, "ListSubjectLedger", pb.ListSubjectLedgerRequest(), "audit", "REQUEST_INVALID"),
+        (POLICE, "ApproveShredding", pb.ApproveShreddingRequest(period="x"), "", "REQUEST_INVALID"),
+        (POLICE, "GetRecord", pb.GetRecordRequest(log_index=other.index), "audit", "ACCESS_DENIED"),
+        (POLICE, "ListSegments", pb.ListSegmentsRequest(), "", "PURPOSE_REQUIRED"),
+        (POLICE, "GetCheckpoint", pb.GetCheckpointRequest(min_log_size=-1), "", "REQUEST_INVALID"),
+        (POLICE, "GetCheckpoint", pb.GetCheckpointRequest(min_log_size=99), "", "LOG_SIZE_UNKNOWN"),
+    ):
+        with pytest.raises(Refused, match=reason):
+            await house.ask(who, method, request, purpose)
+    seen = await house.ask(OPERATOR, "ListRecords", pb.ListRecordsRequest())
+    told = [(e.subsystem, e.method.rpartition("/")[2], e.reason, e.kind) for e in seen.records]
+    mine = f"member/{POLICE}"
+    # Who asks for a head that is not there is denied nothing.
+    assert told[::-1][1:] == [
+        ("500100/service/console", "ListSubjectLedger", "ACCESS_DENIED", "call"),
+        (mine, "ListSubjectLedger", "REQUEST_INVALID", "call"),
+        (mine, "ApproveShredding", "REQUEST_INVALID", "call"),
+        (mine, "GetRecord", "ACCESS_DENIED", "call"),
+        (mine, "ListSegments", "PURPOSE_REQUIRED", "call"),
+    ]
+    ledger = await house.ask(
+        OPERATOR, "ListSubjectLedger", pb.ListSubjectLedgerRequest(subject_key=WANG)
+    )
+    assert [e.subsystem for e in ledger.records] == ["500100/service/console", f"member/{HEALTH}"]
 
 
 async def test_a_month_is_forgotten_by_two_people_and_every_proof_stays(house: House) -> None:

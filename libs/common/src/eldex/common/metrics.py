@@ -131,6 +131,25 @@ subscription_down = Gauge(
     registry=registry,
 )
 
+witness_age_seconds = Gauge(
+    "eldex_witness_age_seconds",
+    "Age of a partner's newest cosignature of a head of our log; +Inf: it has co-signed none.",
+    ["partner"],
+    registry=registry,
+)
+witness_contradicted = Gauge(
+    "eldex_witness_contradicted",
+    "1 while a partner has co-signed what our log is not: there are two histories of it.",
+    ["partner"],
+    registry=registry,
+)
+checkpoints_forked = Counter(
+    "eldex_checkpoints_forked",
+    "Heads of a partner's log that were not co-signed because they were not shown to go on from what was.",
+    ["log"],
+    registry=registry,
+)
+
 glass_broken = Counter(
     "eldex_glass_broken",
     "Calls that set consent or place aside in an emergency, by the service called.",

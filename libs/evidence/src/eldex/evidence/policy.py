@@ -2,17 +2,17 @@
 
     log exchange.a-city.example/log+5ac0…+AX…
     witness b-city exchange.b-city.example/witness+1f09…+BM…
-    witness c-city exchange.c-city.example/witness+77b2…+BE…
+    witness c-city exchange.c-city.example/witness+77b2…+BE… https://exchange.c-city.example
     group partners 1 b-city c-city
     quorum partners
 
-`#` begins a comment line; `quorum none` asks for no witness; `all` and `any` may stand for a number.
+A witness's URL is where it is asked to co-sign. `#` begins a comment line; `quorum none` asks for no witness; `all` and `any` may stand for a number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,8 @@ class Policy:
     groups: Mapping[str, tuple[int, tuple[str, ...]]]
     """By name: how many of which witnesses or groups."""
     quorum: str
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Where witnesses are asked, by their name; of those that have one."""
 
     @classmethod
     def read(cls, path: Path, suites: Sequence[Suite] = SUITES) -> Policy:
@@ -78,7 +80,11 @@ class Policy:
         if building.quorum is None:
             raise MalformedPolicy("no quorum line; `quorum none` asks for no witness")
         return cls(
-            tuple(building.logs), building.witnesses, building.groups, quorum=building.quorum
+            tuple(building.logs),
+            building.witnesses,
+            building.groups,
+            building.quorum,
+            building.urls,
         )
 
     def check(self, data: bytes) -> Trusted:
@@ -119,6 +125,7 @@ class _Building:
         self._suites = suites
         self.logs: list[Verifier] = []
         self.witnesses: dict[str, Verifier] = {}
+        self.urls: dict[str, str] = {}
         self.groups: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.quorum: str | None = None
         self._members: set[str] = set()
@@ -127,8 +134,11 @@ class _Building:
         match words:
             case ["log", key] | ["log", key, _]:
                 self._log(key)
-            case ["witness", name, key] | ["witness", name, key, _]:
+            case ["witness", name, key]:
                 self._witness(name, key)
+            case ["witness", name, key, url]:
+                self._witness(name, key)
+                self.urls[name] = url
             case ["group", name, threshold, *members] if members:
                 self._group(name, threshold, tuple(members))
             case ["quorum", name]:

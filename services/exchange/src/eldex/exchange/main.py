@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from eldex.api.exchange.v1 import (
     exchange_service_pb2,
 )
 from eldex.common.contract import load_contract
+from eldex.common.errors import CannotStart
 from eldex.common.identifiers import RegionCode
-from eldex.common.rpc.client import channel
+from eldex.common.rpc.client import Peer, channel
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.sealing import Sealer
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
@@ -36,7 +37,8 @@ from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.delivery import AllFields
 from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
-from eldex.exchange.peers import HttpWebhooks
+from eldex.exchange.handlers.witnessing import Witnessing
+from eldex.exchange.peers import GrpcWitnesses, HttpWebhooks, address_of
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.admin_log import Logged
@@ -67,6 +69,8 @@ from eldex.exchange.store.witness import FilePartners, read_partners
 from eldex.exchange.wire.catalogue_file import read_settings
 from eldex.exchange.wire.contract_catalogue import described
 
+_WITNESS_TIMEOUT_SECONDS = 10.0
+
 
 class ExchangeSettings(Settings):
     """What the exchange is told from outside."""
@@ -79,6 +83,11 @@ class ExchangeSettings(Settings):
     partners_file: Path | None = None
     """The keys of partner exchanges (C2SP tlog-policy): `log` whose heads we co-sign, `witness` who
     co-signs ours."""
+    partners_tls_dir: Path | None = None
+    """A folder for each `witness` of the partners' file that says where it is asked, by its name: the
+    certificate that the partner's authority gave us as its member (`ca.pem`, `cert.pem`, `key.pem`)."""
+    witness_seconds: float = Field(15.0, gt=0, le=3600)
+    """How often partners are asked to co-sign the head of the message log."""
     checkpoint_seconds: float = Field(1.0, gt=0, le=60)
     """How old the head of the message log may be before it is signed."""
     agreements_file: Path | None = None
@@ -155,11 +164,16 @@ class Exchange:
         self.deliveries = DeliveryService(
             parts.work, self.agreements, self.feed, self.dispatch, self.webhooks, seals
         )
-        partners = FilePartners(
-            settings.data_dir / "witness",
-            signer.verifier,
-            witness,
-            read_partners(settings.partners_file),
+        policy = read_partners(settings.partners_file)
+        partners = FilePartners(settings.data_dir / "witness", signer.verifier, witness, policy)
+        asked = self._witnesses(policy.urls if policy else {})
+        self.witnessing = Witnessing(
+            self.log,
+            partners,
+            GrpcWitnesses(asked),
+            list(asked),
+            parts.clock,
+            settings.witness_seconds,
         )
         self.roles = Roles(RegionCode.parse(settings.city), self.agreements, parts.clock)
         self.evidence = EvidenceService(
@@ -228,6 +242,21 @@ class Exchange:
             document, _ = await self.catalogue.export()
             await HubFolder(self.settings.hub_dir).submit(document)
 
+    def _witnesses(self, urls: Mapping[str, str]) -> dict[str, Peer]:
+        """The exchanges that are asked to co-sign, by the name of the witness."""
+        if urls and self.settings.partners_tls_dir is None:
+            raise CannotStart(
+                "ELDEX_PARTNERS_TLS_DIR must be given: a folder with our certificate for each of "
+                f"{', '.join(urls)}"
+            )
+        found = {}
+        for name, url in urls.items():
+            assert self.settings.partners_tls_dir is not None
+            opened = channel(address_of(url), self.settings.partners_tls_dir / name)
+            self.parts.stack.push_async_callback(opened.close)
+            found[name] = Peer(opened, name, _WITNESS_TIMEOUT_SECONDS)
+        return found
+
     def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, object]:
         """A service of the exchange itself, whose writes are evidence too."""
         descriptor = service_descriptor(module, name)
@@ -285,7 +314,12 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         take=lambda _: made[0].feed.append,
         policy=may_call,
         doors=doors,
-        tasks=lambda _: [made[0].agreements.run, made[0].reviews.run, made[0].dispatch.run],
+        tasks=lambda _: [
+            made[0].agreements.run,
+            made[0].reviews.run,
+            made[0].dispatch.run,
+            made[0].witnessing.run,
+        ],
     )
 
 

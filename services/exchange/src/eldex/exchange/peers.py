@@ -1,4 +1,6 @@
-"""The endpoints of partners: webhooks as Standard Webhooks and CloudEvents describe them.
+"""Partners outside: their endpoints, and their exchanges as witnesses of our log.
+
+Webhooks are as Standard Webhooks and CloudEvents describe them.
 
 A delivery is a POST of a CloudEvents 1.0 message in structured mode (`application/cloudevents+json`,
 the event's protobuf message as `data_base64`), because what is signed is the body: in binary mode the
@@ -16,16 +18,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import uuid
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import grpc
 import httpcore
 import orjson
 from standardwebhooks import Webhook
 
+from eldex.api.exchange.v1 import evidence_service_pb2
+from eldex.common.errors import CannotStart, DomainError
+from eldex.common.rpc.client import Peer
+from eldex.common.rpc.status import DETAILS_KEY, facts_of, reason_of
 from eldex.exchange.domain.delivery.attributes import attributes_of
 from eldex.exchange.domain.delivery.endpoints import (
     EndpointDisagrees,
@@ -36,10 +45,12 @@ from eldex.exchange.domain.delivery.endpoints import (
     usable,
 )
 from eldex.exchange.domain.delivery.schedule import retry_after
+from eldex.exchange.domain.message_log import CheckpointForked, CheckpointStale, NotWitnessable
 from eldex.exchange.domain.subscriptions import Endpoint, FeedEvent
 from eldex.exchange.handlers.delivery import Answer, Outcome
 
 USER_AGENT: Final = "eldex-exchange/1"
+_ADD_CHECKPOINT: Final = "/eldex.api.exchange.v1.EvidenceService/AddCheckpoint"
 _MOST_SAID: Final = 4_096
 """Bytes of an answer that are read; who says more is cut off."""
 _KEEP_ALIVE_SECONDS: Final = 30.0
@@ -270,3 +281,52 @@ def _why(error: Exception) -> str:
     if isinstance(error, httpcore.ConnectError | OSError):
         return "NOT_REACHED"
     return "NO_ANSWER"
+
+
+class GrpcWitnesses:
+    """The exchanges of partner cities, asked to co-sign the heads of our log."""
+
+    def __init__(self, partners: Mapping[str, Peer]) -> None:
+        """`partners` by the witness's name."""
+        self._partners = partners
+
+    async def add_checkpoint(
+        self, witness: str, old_size: int, proof: Sequence[bytes], checkpoint: bytes
+    ) -> str:
+        """Have a head co-signed; the line of the signature.
+
+        Raises `CheckpointStale`, `CheckpointForked`, `NotWitnessable` for another refusal, `Unavailable`.
+        """
+        request = evidence_service_pb2.AddCheckpointRequest(
+            request_id=str(uuid.uuid4()), old_size=old_size, hashes=proof, checkpoint=checkpoint
+        )
+        try:
+            answer = await self._partners[witness].ask(
+                _ADD_CHECKPOINT, request, evidence_service_pb2.AddCheckpointResponse
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _not_co_signed(error) from error
+        return str(answer.cosignature)
+
+
+def _not_co_signed(error: grpc.aio.AioRpcError) -> DomainError:
+    trailing: dict[str, Any] = dict(error.trailing_metadata() or ())
+    details = trailing.get(DETAILS_KEY)
+    reason, size = reason_of(details), facts_of(details).get("size", "")
+    if reason == CheckpointStale.reason and size.isascii() and size.isdigit() and len(size) < 19:
+        return CheckpointStale(size=int(size))
+    if reason == CheckpointForked.reason:
+        return CheckpointForked()
+    return NotWitnessable(why=reason or error.code().name)
+
+
+def address_of(url: str) -> str:
+    """`host:port` of a partner's exchange; raises `CannotStart` for what is no `https://` address."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 443
+    except ValueError as error:
+        raise CannotStart(f"ELDEX_PARTNERS_FILE: {url[:100]!r} is no address") from error
+    if parts.scheme != "https" or not host or parts.path.strip("/") or parts.query:
+        raise CannotStart(f"ELDEX_PARTNERS_FILE: {url[:100]!r} must be https://<host>:<port>")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -67,6 +67,9 @@ class Method:
     handler: Callable[[Any, Call], Any]
     client_streaming: bool
     server_streaming: bool
+    on_refused: Callable[[bytes, Call, DomainError], Awaitable[None]] | None = None
+    """Told of a call that does not reach the handler, before the refusal leaves; what it raises goes
+    back instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class Dispatcher:
             handler,
             method.client_streaming,
             method.server_streaming,
+            getattr(implementation, "on_refused", None),
         )
 
     async def answer(
@@ -166,7 +170,7 @@ class Dispatcher:
         method = self.methods.get(path)
         if method is None or method.server_streaming or method.client_streaming:
             raise UnknownMethod(path)
-        request = self.admit(method, payload, call)
+        request = await self._admitted(method, payload, call)
         if self._in_flight >= self._max_in_flight:
             raise Overloaded(retry_after_seconds=0.5)
         self._in_flight += 1
@@ -181,6 +185,14 @@ class Dispatcher:
         if len(payload) > MAX_MESSAGE_BYTES:
             raise ReplyTooLarge
         return Answer(payload, metadata=call.reply_metadata)
+
+    async def _admitted(self, method: Method, payload: bytes, call: Call) -> Message:
+        try:
+            return self.admit(method, payload, call)
+        except DomainError as error:
+            if method.on_refused is not None:
+                await method.on_refused(payload, call, error)
+            raise
 
     def admit(self, method: Method, payload: bytes, call: Call) -> Message:
         """Let the caller in, read the request and check the contract's rules for its fields."""
@@ -254,10 +266,10 @@ class Dispatcher:
         token = current_call.set(call)
         try:
             if method.client_streaming:
-                self.admit(method, b"", call)
+                await self._admitted(method, b"", call)
                 argument: Any = (method.request.FromString(part) async for part in requests)
             else:
-                argument = self.admit(method, requests, call)
+                argument = await self._admitted(method, requests, call)
             async for message in method.handler(argument, call):
                 yield message.SerializeToString()
         except asyncio.CancelledError:

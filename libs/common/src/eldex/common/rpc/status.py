@@ -81,14 +81,21 @@ def _pack(status: status_pb2.Status, detail: object) -> None:
 
 def reason_of(details: bytes | None) -> str:
     """The stable reason in serialised details; empty if there is none."""
-    if not details:
-        return ""
-    status = status_pb2.Status.FromString(details)
+    return str(_info_of(details).reason)
+
+
+def facts_of(details: bytes | None) -> dict[str, str]:
+    """The facts beside the reason, as texts."""
+    return dict(_info_of(details).metadata)
+
+
+def _info_of(details: bytes | None) -> error_details_pb2.ErrorInfo:
     info = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
+    if details:
+        for detail in status_pb2.Status.FromString(details).details:
+            if detail.Unpack(info):
+                return info
+    return info
 
 
 # --- the contract's field rules, in words an official can act on ----------------------------------

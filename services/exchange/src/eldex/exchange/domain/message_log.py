@@ -103,6 +103,16 @@ class CheckpointForked(DomainError):
     )
 
 
+class LogWentBack(CheckpointForked):
+    """A partner has co-signed more of our log, or another one, than there is: it was put back."""
+
+    zh = "伙伴 {witness} 曾联署本日志的 {size} 条留痕，与现有日志不符：日志可能被回退或改写"
+    en = (
+        "{witness} has co-signed {size} records of this log, which it does not have or not so: it was "
+        "put back or rewritten"
+    )
+
+
 class PeriodNotOver(DomainError):
     """The key of a period that is not over is still in use."""
 

@@ -137,8 +137,12 @@ class Partners(Protocol):
         """Take over a partner's cosignature of a head of ours whose root is this; the newest such head."""
         ...
 
-    def cosigned(self) -> Note | None:
-        """The newest head of ours that a partner has co-signed."""
+    def cosigned(self, witness: str = "") -> Note | None:
+        """The newest head of ours that a partner, or this one, has co-signed."""
+        ...
+
+    def keep_contradiction(self, witness: str, checkpoint: bytes) -> None:
+        """Keep a head of ours that contradicts what a partner has co-signed; the first of them stays."""
         ...
 
 

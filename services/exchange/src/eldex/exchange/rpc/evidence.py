@@ -19,6 +19,7 @@ from eldex.evidence.errors import EvidenceError
 from eldex.evidence.note import Note, Verifier
 from eldex.evidence.receipts import MalformedReceipt, Receipt
 from eldex.exchange.domain.message_log import (
+    CheckpointForked,
     LoggedRecord,
     NoCosignature,
     NotWitnessable,
@@ -208,13 +209,18 @@ class EvidenceService:
         self, request: pb.AddCheckpointRequest, call: Call
     ) -> pb.AddCheckpointResponse:
         """Co-sign the head of a partner's log."""
-        line = await asyncio.to_thread(
-            self._partners.add_checkpoint,
-            request.old_size,
-            list(request.hashes),
-            request.checkpoint,
-            _seconds(call.at),
-        )
+        try:
+            line = await asyncio.to_thread(
+                self._partners.add_checkpoint,
+                request.old_size,
+                list(request.hashes),
+                request.checkpoint,
+                _seconds(call.at),
+            )
+        except CheckpointForked:
+            # Either there are two histories, or this caller's proof was wrong: people must look.
+            logger().error("partner_log_contradicted", caller=str(call.caller))
+            raise
         return pb.AddCheckpointResponse(cosignature=line)
 
     async def add_cosignature(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from eldex.common import metrics
 from eldex.common.errors import CannotStart
 from eldex.evidence.checkpoint import Checkpoint
 from eldex.evidence.errors import EvidenceError
-from eldex.evidence.note import Note, Signer, Verifier
+from eldex.evidence.note import Note, Signature, Signer, Verifier
 from eldex.evidence.policy import Policy
 from eldex.evidence.segments import replace_file
 from eldex.evidence.witness import Inconsistent, NotWitnessed, Stale, Witness
 from eldex.exchange.domain.message_log import CheckpointForked, CheckpointStale, NotWitnessable
 
 _COSIGNED: Final = "cosigned.checkpoint"
+_BY_ONE: Final = "by-{}.checkpoint"
+_CONTRADICTS: Final = "contradicts-{}.checkpoint"
 
 
 def read_partners(path: Path | None) -> Policy | None:
@@ -51,7 +55,7 @@ class FilePartners:
         self._own = own
         self.witnesses = dict(partners.witnesses) if partners else {}
         """Who may co-sign our heads, by the name in the policy."""
-        self._path = folder / _COSIGNED
+        self._folder, self._path = folder, folder / _COSIGNED
         self._lock = threading.Lock()
 
     def add_checkpoint(
@@ -63,6 +67,9 @@ class FilePartners:
         except Stale as error:
             raise CheckpointStale(size=error.size) from error
         except Inconsistent as error:
+            origin = Checkpoint.parse(Note.parse(checkpoint).text).origin
+            metrics.checkpoints_forked.labels(origin).inc()
+            self.keep_contradiction(origin, checkpoint)
             raise CheckpointForked from error
         except NotWitnessed as error:
             raise NotWitnessable(why=str(error)) from error
@@ -82,6 +89,7 @@ class FilePartners:
         if not known:
             raise NotWitnessable(why="no witness that is known here has co-signed it")
         with self._lock:
+            self._keep_each(note.text, next(iter(ours)), found)
             newest = self.cosigned()
             size = Checkpoint.parse(newest.text).size if newest else -1
             if newest is not None and size > head.size:
@@ -91,6 +99,32 @@ class FilePartners:
             replace_file(self._path, newest.encode())
             return newest
 
-    def cosigned(self) -> Note | None:
-        """The newest head of ours that a partner has co-signed."""
-        return Note.parse(self._path.read_bytes()) if self._path.exists() else None
+    def _keep_each(self, text: str, ours: Signature, found: Mapping[Verifier, Signature]) -> None:
+        """Of every witness its newest cosignature: of a head as large as before, the later one."""
+        for name, verifier in self.witnesses.items():
+            if verifier not in found:
+                continue
+            before = self.cosigned(name)
+            if (
+                before is not None
+                and Checkpoint.parse(before.text).size > Checkpoint.parse(text).size
+            ):
+                continue
+            kept = Note(text, (ours, found[verifier]))
+            replace_file(self._folder / _BY_ONE.format(_word(name)), kept.encode())
+
+    def cosigned(self, witness: str = "") -> Note | None:
+        """The newest head of ours that a partner, or this one, has co-signed."""
+        path = self._folder / _BY_ONE.format(_word(witness)) if witness else self._path
+        return Note.parse(path.read_bytes()) if path.exists() else None
+
+    def keep_contradiction(self, witness: str, checkpoint: bytes) -> None:
+        """Keep a head that contradicts what was co-signed: ours to a witness, or a log's to us."""
+        path = self._folder / _CONTRADICTS.format(_word(witness))
+        if not path.exists():
+            replace_file(path, checkpoint)
+
+
+def _word(name: str) -> str:
+    """A name as part of a file's name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
