@@ -68,8 +68,7 @@ class Method:
     client_streaming: bool
     server_streaming: bool
     on_refused: Callable[[bytes, Call, DomainError], Awaitable[None]] | None = None
-    """Told of a call that does not reach the handler, before the refusal leaves; what it raises goes
-    back instead."""
+    """Told of a call that is not let in, before the refusal leaves; what it raises goes back instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +197,7 @@ class Dispatcher:
         """Let the caller in, read the request and check the contract's rules for its fields."""
         if not self._policy(call.caller, method.path):
             raise Denied(
-                missing=f"{call.caller} is not one of the services that may call this directly; "
-                "departments call through the exchange",
+                missing=f"{call.caller} may not call this directly: call through the exchange",
                 missing_zh=f"{call.caller} 不能直接调用本服务，请通过交换总线调用",
             )
         request = method.request()
