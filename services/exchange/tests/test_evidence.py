@@ -91,8 +91,8 @@ class House:
         )
         descriptor = service_descriptor(pb, "EvidenceService")
         logged = Logged(descriptor, self.evidence, self.log, self.roles)
-        policy = at_home(self.city, may_call)
-        self.door = Dispatcher([(descriptor, logged)], self.memory.clock, policy)
+        may = at_home(self.city, may_call)
+        self.door = Dispatcher([(descriptor, logged)], self.memory.clock, may)
 
     async def open(self) -> House:
         load_contract()

@@ -180,8 +180,7 @@ class Dispatcher:
         finally:
             current_call.reset(token)
             self._in_flight -= 1
-        payload = response.SerializeToString()
-        if len(payload) > MAX_MESSAGE_BYTES:
+        if len(payload := response.SerializeToString()) > MAX_MESSAGE_BYTES:
             raise ReplyTooLarge
         return Answer(payload, metadata=call.reply_metadata)
 
@@ -212,8 +211,7 @@ class Dispatcher:
                     "MALFORMED",
                 )
             ) from error
-        found = self._validator.collect_violations(request)
-        if found:
+        if found := self._validator.collect_violations(request):
             raise InvalidRequest(*(violation(each) for each in found))
         return request
 
