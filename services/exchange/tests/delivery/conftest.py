@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -31,7 +31,9 @@ from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.delivery.endpoints import Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.domain.message_log import NoEvidence
-from eldex.exchange.handlers.delivery import AllFields, Delivered
+from eldex.exchange.domain.subscriptions import FeedEvent
+from eldex.exchange.handlers import delivery
+from eldex.exchange.handlers.delivery import AllFields, Delivered, TopicsNotOffered
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.peers import HttpWebhooks
 from eldex.exchange.rpc.agreement_table import AgreementTable
@@ -152,6 +154,26 @@ class Evidence:
         self.facts.append(fact)
 
 
+class NoTopics:
+    """An exchange that offers no Kafka to members."""
+
+    def address(self) -> str:
+        """Nowhere."""
+        raise TopicsNotOffered
+
+    async def open(self, topic: str, passwords: Mapping[str, str]) -> None:
+        """Never asked for: no subscription can be made."""
+        raise NotImplementedError
+
+    async def put(self, topic: str, event: FeedEvent) -> delivery.Answer:
+        """Never asked for."""
+        raise NotImplementedError
+
+    async def close(self, topic: str) -> None:
+        """Never asked for."""
+        raise NotImplementedError
+
+
 class Bus:
     """The exchange's deliveries; `start` and `die` as often as a story wants."""
 
@@ -161,6 +183,7 @@ class Bus:
         self.evidence = Evidence()
         self.rules = Rules(allow_http=True, allowed_networks=("127.0.0.0/8",))
         self.seals = Sealer({255: bytes(range(64))}, "exchange.webhook-secret")
+        self.topics: delivery.PartnerTopics = NoTopics()
         self.timeout_seconds = 5.0
         self.number = 0
         self._task: asyncio.Task[None] | None = None
@@ -180,11 +203,25 @@ class Bus:
             self.work,
             self.agreements.all,
             self.feed,
-            Outside(self.webhooks, memories, self.evidence, AllFields(), self.seals, self.schedule),
+            Outside(
+                self.webhooks,
+                self.topics,
+                memories,
+                self.evidence,
+                AllFields(),
+                self.seals,
+                self.schedule,
+            ),
             system_clock,
         )
         self.service = DeliveryService(
-            self.work, self.agreements, self.feed, self.dispatch, self.webhooks, self.seals
+            self.work,
+            self.agreements,
+            self.feed,
+            self.dispatch,
+            self.webhooks,
+            self.topics,
+            self.seals,
         )
         self._task = asyncio.create_task(self.dispatch.run())
 
@@ -239,12 +276,18 @@ class Bus:
         self, url: str, name: str = "events", subsystem: str = PARTNER, **more: Any
     ) -> pb.CreateSubscriptionResponse:
         """Make a webhook subscription."""
+        more |= {
+            "kind": delivery_pb2.DELIVERY_KIND_WEBHOOK,
+            "webhook": delivery_pb2.WebhookEndpoint(url=url),
+        }
+        return await self.create(name, subsystem, **more)
+
+    async def create(
+        self, name: str, subsystem: str = PARTNER, **more: Any
+    ) -> pb.CreateSubscriptionResponse:
+        """Make a subscription."""
         request = pb.CreateSubscriptionRequest(
-            request_id=str(uuid.uuid4()),
-            subscription_name=name,
-            kind=delivery_pb2.DELIVERY_KIND_WEBHOOK,
-            webhook=delivery_pb2.WebhookEndpoint(url=url),
-            **more,
+            request_id=str(uuid.uuid4()), subscription_name=name, **more
         )
         call = self.call(subsystem)
         named = Call(

@@ -11,7 +11,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from eldex.local.paths import LOCAL, VAR
+from eldex.local.paths import LOCAL, VAR, put
 from eldex.local.ports import HOST, reserve
 from eldex.local.process import PartFailed, Process
 
@@ -66,6 +66,24 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
+_PARTNERS: Final = """
+# Partners read their own topics here: who they are by password (SCRAM, of their subscription), what
+# they may by ACL. The house's own listener is open on this machine alone.
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port},PARTNERS://{host}:{partners_port}
+advertised.listeners=PLAINTEXT://{host}:{port},PARTNERS://{host}:{partners_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PARTNERS:SASL_SSL
+listener.name.partners.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.partners.scram-sha-512.sasl.jaas.config=\\
+  org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.partners.ssl.keystore.type=PEM
+listener.name.partners.ssl.keystore.location={keystore}
+listener.name.partners.ssl.enabled.protocols=TLSv1.3
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=false
+"""
+
+
 class Kafka(Process):
     """One Kafka node whose data, in `folder`, survives `stop`, `kill` and a change of ports.
 
@@ -79,14 +97,23 @@ class Kafka(Process):
         *,
         port: int | None = None,
         controller_port: int | None = None,
+        partners_port: int | None = None,
+        partners_tls: Path | None = None,
         log: Path | None = None,
         heap_mb: int = 512,
     ) -> None:
-        """Describe a broker; without ports it gets ones that nothing else uses."""
+        """Describe a broker; without ports it gets ones that nothing else uses.
+
+        With `partners_tls`, a folder with `cert.pem` and `key.pem`, partners have a listener too.
+        """
         self.port = port or reserve()
         self.controller_port = controller_port or reserve()
+        self.partners_port = partners_port or (reserve() if partners_tls else 0)
+        self._partners_tls = partners_tls
         self.bootstrap = f"{HOST}:{self.port}"
-        """For every client."""
+        """For every client of the house."""
+        self.partners = f"{HOST}:{self.partners_port}" if partners_tls else ""
+        """For partners (SASL_SSL, SCRAM-SHA-512)."""
         self.data = folder / "data"
         self._settings = folder / "server.properties"
         self._java = [
@@ -111,12 +138,7 @@ class Kafka(Process):
         if not LIBRARIES.is_dir():
             raise PartFailed(f"kafka: its jars are not in {LIBRARIES}: run `make setup`")
         self.data.mkdir(parents=True, exist_ok=True)
-        self._settings.write_text(
-            _SETTINGS.format(
-                host=HOST, port=self.port, controller_port=self.controller_port, data=self.data
-            ),
-            encoding="utf-8",
-        )
+        self._settings.write_text(self._written_settings(), encoding="utf-8")
         if not (self.data / "meta.properties").exists():
             await self._format_storage()
         if _CLASSES.exists():
@@ -133,6 +155,21 @@ class Kafka(Process):
             arrived = _CLASSES.with_suffix(f".{os.getpid()}")
             shutil.move(self._own_classes, arrived)
             arrived.replace(_CLASSES)
+
+    def _written_settings(self) -> str:
+        ports = {"host": HOST, "port": self.port, "controller_port": self.controller_port}
+        written = _SETTINGS.format(data=self.data, **ports)
+        if self._partners_tls is not None:
+            keystore = self.data.parent / "partners.pem"
+            key, certificate = (
+                (self._partners_tls / name).read_bytes() for name in ("key.pem", "cert.pem")
+            )
+            put(keystore, key + certificate, private=True)
+            # Of a key that stands twice in the file the last one counts.
+            written += _PARTNERS.format(
+                partners_port=self.partners_port, keystore=keystore, **ports
+            )
+        return written
 
     def _command(self, options: list[str]) -> list[str]:
         return [self._java[0], *options, *self._java[1:], "kafka.Kafka", str(self._settings)]

@@ -52,11 +52,14 @@ PREPARATIONS: Final = ("eldex.common.topics",)
 """Modules that run once, one after the other, between the broker and the services."""
 
 _PREPARATION_TIMEOUT_S: Final = 60.0
+_KAFKA: Final = "part/kafka"
+"""Whose certificate partners see; it is no service's, so no service lets it in."""
 _FIRST_PORT: Final = 17_000
 _OFFSETS: Final = {
     "mongod": 17,
     "kafka": 92,
     "kafka-controller": 93,
+    "kafka-partners": 94,
     "console-web": 80,
     "console-otlp": 317,
     **{name: 100 + index for index, name in enumerate(SERVICES)},
@@ -88,7 +91,7 @@ class Settings:
     root: Path
     """Its data, logs, certificates and secrets."""
     ports: Mapping[str, int]
-    """By name: each service's own (gRPC) and `-admin`, `mongod`, `kafka`, `kafka-controller`,
+    """By name: each service's own (gRPC) and `-admin`, `mongod`, `kafka`, `kafka-controller`, `kafka-partners`,
     `console-web`, `console-otlp`."""
     trust_domain: str = "eldex.local"
     trace_ratio: float = 1.0
@@ -155,6 +158,8 @@ class Stack:
             root / "kafka",
             port=ports["kafka"],
             controller_port=ports["kafka-controller"],
+            partners_port=ports["kafka-partners"],
+            partners_tls=self.identity(_KAFKA),
             log=self.logs / "kafka.log",
         )
         self._preparations = tuple(preparations)
@@ -232,6 +237,7 @@ class Stack:
         city = self.settings.city
         authority = Authority.open(self.pki, self.settings.trust_domain)
         for path in (
+            _KAFKA,
             *(f"service/{name}" for name in self.services),
             *(f"member/{name}" for name in MEMBERS),
         ):
@@ -247,7 +253,7 @@ class Stack:
             exchange_keys.ensure(self.secrets, city)
 
     def _port_names(self) -> list[str]:
-        names = ["mongod", "kafka", "kafka-controller"]
+        names = ["mongod", "kafka", "kafka-controller", "kafka-partners"]
         for service in self.services:
             names += [service, f"{service}-admin"]
         return names + (["console-web", "console-otlp"] if "console" in self.services else [])
@@ -281,6 +287,7 @@ class Stack:
             env["ELDEX_OTLP_LISTEN"] = self.address("console-otlp")
         if name == "exchange":
             env["ELDEX_AGREEMENTS_FILE"] = str(AGREEMENTS)
+            env["ELDEX_PARTNER_KAFKA"] = self.kafka.partners
         return env | dict(settings.env)
 
     def _service(self, name: str) -> Process:

@@ -62,6 +62,7 @@ from eldex.exchange.store.deliveries import MongoMemories
 from eldex.exchange.store.feed import Feed
 from eldex.exchange.store.hub_folder import HubFolder
 from eldex.exchange.store.message_log import MessageLog
+from eldex.exchange.store.partner_topics import KafkaPartnerTopics
 from eldex.exchange.store.places import MongoPlaces
 from eldex.exchange.store.record_index import RecordIndex
 from eldex.exchange.store.volumes import MongoVolumes
@@ -107,6 +108,9 @@ class ExchangeSettings(Settings):
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=60)
     webhook_retries_seconds: tuple[float, ...] = Schedule().retries
     """Pauses after each failed try of an event; after the last it is set aside."""
+    partner_kafka: str = ""
+    """Where members reach Kafka for topics of their own (SASL_SSL, SCRAM-SHA-512), as
+    `host:port,…`; empty: topics are not offered."""
     webhook_dead_after_seconds: float = Field(Schedule().dead_after, gt=0)
     """When an endpoint has taken nothing for so long, its subscription is paused."""
 
@@ -140,6 +144,9 @@ class Exchange:
             timeout_seconds=settings.webhook_timeout_seconds,
             ca_file=settings.webhook_ca_file,
         )
+        self.topics = KafkaPartnerTopics(
+            settings.kafka_bootstrap, settings.partner_kafka, settings.instance
+        )
         memories = MongoMemories(parts.backend, parts.work.commit)
         schedule = Schedule(
             retries=settings.webhook_retries_seconds,
@@ -149,7 +156,7 @@ class Exchange:
             parts.work,
             self.agreements.all,
             self.feed,
-            Outside(self.webhooks, memories, evidence, event_masks, seals, schedule),
+            Outside(self.webhooks, self.topics, memories, evidence, event_masks, seals, schedule),
             parts.clock,
         )
         self.service = ExchangeService(
@@ -162,7 +169,13 @@ class Exchange:
             event_masks,
         )
         self.deliveries = DeliveryService(
-            parts.work, self.agreements, self.feed, self.dispatch, self.webhooks, seals
+            parts.work,
+            self.agreements,
+            self.feed,
+            self.dispatch,
+            self.webhooks,
+            self.topics,
+            seals,
         )
         policy = read_partners(settings.partners_file)
         partners = FilePartners(settings.data_dir / "witness", signer.verifier, witness, policy)
@@ -226,6 +239,7 @@ class Exchange:
         await self.evidence.forget_what_was_approved()
         self.parts.stack.push_async_callback(self.log.close)
         self.parts.stack.push_async_callback(self.webhooks.close)
+        self.parts.stack.callback(self.topics.stop)
         for agreement in read_agreements(self.settings.agreements_file):
             mark = Mark(f"agreements-file/{agreement.agreement_key}")
             wanted = wire.agreement_in(agreement)

@@ -6,6 +6,7 @@ here, because the driver's own async producer cannot send headers.
 
 from eldex.common.kafka.consumer import Apply, Consumer, FlowState
 from eldex.common.kafka.producer import Producer
+from eldex.common.kafka.readers import Readers
 from eldex.common.kafka.record import Record
 from eldex.common.kafka.topics import TopicPlan, create_topics
 
@@ -14,6 +15,7 @@ __all__ = [
     "Consumer",
     "FlowState",
     "Producer",
+    "Readers",
     "Record",
     "TopicPlan",
     "create_topics",

@@ -32,6 +32,8 @@ class _DeliveryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery
     """The subscriber keeps a stream open (ExchangeService.Subscribe) and acknowledges."""
     DELIVERY_KIND_WEBHOOK: _DeliveryKind.ValueType  # 2
     """The exchange posts each event to the subscriber's endpoint (Standard Webhooks)."""
+    DELIVERY_KIND_TOPIC: _DeliveryKind.ValueType  # 3
+    """The exchange writes each event into a Kafka topic that the subscriber alone may read."""
 
 class DeliveryKind(_DeliveryKind, metaclass=_DeliveryKindEnumTypeWrapper):
     """How events reach a subscriber."""
@@ -42,6 +44,8 @@ DELIVERY_KIND_STREAM: DeliveryKind.ValueType  # 1
 """The subscriber keeps a stream open (ExchangeService.Subscribe) and acknowledges."""
 DELIVERY_KIND_WEBHOOK: DeliveryKind.ValueType  # 2
 """The exchange posts each event to the subscriber's endpoint (Standard Webhooks)."""
+DELIVERY_KIND_TOPIC: DeliveryKind.ValueType  # 3
+"""The exchange writes each event into a Kafka topic that the subscriber alone may read."""
 Global___DeliveryKind: _TypeAlias = DeliveryKind  # noqa: Y015
 
 class _SubscriptionState:
@@ -175,8 +179,34 @@ class WebhookEndpoint(_message.Message):
 Global___WebhookEndpoint: _TypeAlias = WebhookEndpoint  # noqa: Y015
 
 @_typing.final
+class PartnerTopic(_message.Message):
+    """A Kafka topic of the subscriber's own (SASL_SSL, SCRAM-SHA-512): docs/reading-a-topic.md."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOTSTRAP_SERVERS_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
+    bootstrap_servers: _builtins.str
+    """Kafka's servers for subscribers, separated by commas."""
+    topic: _builtins.str
+    """The topic. Consumer groups are named with it at the beginning."""
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: _builtins.str = ...,
+        topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap_servers", b"bootstrap_servers", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartnerTopic: _TypeAlias = PartnerTopic  # noqa: Y015
+
+@_typing.final
 class WebhookSecret(_message.Message):
-    """A secret with which deliveries are signed. The secret itself is shown once, when it is made."""
+    """A secret with which deliveries are signed; of a topic, a user (its id) and password (itself). The secret itself is shown once, when it is made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -220,6 +250,7 @@ class EventSubscription(_message.Message):
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_CURSOR_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     subscription_key: _builtins.str
     """Its key: <subsystem>/<name>."""
@@ -257,6 +288,10 @@ class EventSubscription(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def topic(self) -> Global___PartnerTopic:
+        """Where to read, if by topic."""
+
     def __init__(
         self,
         *,
@@ -272,11 +307,12 @@ class EventSubscription(_message.Message):
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         acknowledged_cursor: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        topic: Global___PartnerTopic | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "filter", b"filter", "paused_at", b"paused_at", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "filter", b"filter", "paused_at", b"paused_at", "topic", b"topic", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_cursor", b"acknowledged_cursor", "created_at", b"created_at", "etag", b"etag", "filter", b"filter", "kind", b"kind", "pause_cause", b"pause_cause", "paused_at", b"paused_at", "secrets", b"secrets", "state", b"state", "subscription_key", b"subscription_key", "subscription_name", b"subscription_name", "subsystem", b"subsystem", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_cursor", b"acknowledged_cursor", "created_at", b"created_at", "etag", b"etag", "filter", b"filter", "kind", b"kind", "pause_cause", b"pause_cause", "paused_at", b"paused_at", "secrets", b"secrets", "state", b"state", "subscription_key", b"subscription_key", "subscription_name", b"subscription_name", "subsystem", b"subsystem", "topic", b"topic", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

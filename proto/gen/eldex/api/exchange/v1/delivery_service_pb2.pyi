@@ -88,7 +88,9 @@ class CreateSubscriptionResponse(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The new secret (whsec_…), for the subscriber's receiver; empty for a stream. It is not shown again."""
+    """The new secret (whsec_…), for the subscriber's receiver, or the password of a topic's reader;
+    empty for a stream. It is not shown again.
+    """
     @_builtins.property
     def subscription(self) -> _delivery_pb2.EventSubscription:
         """The subscription."""

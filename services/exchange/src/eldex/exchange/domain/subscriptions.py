@@ -23,11 +23,11 @@ class CursorUnknown(DomainError):
 
 
 class NotAWebhook(DomainError):
-    """Only a webhook has an endpoint and secrets."""
+    """A stream has no secrets."""
 
     kind, reason = Kind.CONFLICT, "NOT_A_WEBHOOK"
-    zh = "该订阅不以 Webhook 方式投递"
-    en = "this subscription is not delivered by webhook"
+    zh = "该订阅以流方式读取，没有密钥"
+    en = "this subscription is read as a stream, which has no secrets"
 
 
 class TooManySecrets(DomainError):
@@ -59,6 +59,8 @@ class DeliveryKind(Enum):
 
     STREAM = "stream"
     WEBHOOK = "webhook"
+    TOPIC = "topic"
+    """Into a Kafka topic of the subscriber's own."""
 
 
 class State(Enum):
@@ -105,12 +107,18 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where events are posted, and how many at a time."""
+    """Where events go, and how many at a time."""
 
     url: str
+    """Where they are posted; of a topic `kafka://<servers>/<topic>`, where the subscriber reads."""
     max_in_flight: int
     per_minute: int | None = None
     """The rate that the endpoint allowed when it agreed; None: any."""
+
+
+def topic_of(subscription_key: str) -> str:
+    """The topic of a subscription: `partner.<member>.<subsystem>.<name>`."""
+    return ".".join(("partner", *subscription_key.split("/")[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,11 @@ class Subscription(Aggregate):
     """After which cursor a webhook's delivery begins; counts when `run` is new to it."""
     run: int = 0
     """Raised by everything that sets the delivery back or begins it anew."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic; empty if it is not delivered into one."""
+        return topic_of(self.key) if self.delivery is DeliveryKind.TOPIC else ""
 
     @property
     def wanted(self) -> Wanted:
@@ -213,7 +226,7 @@ class Subscription(Aggregate):
         self.endpoint, self.secrets = None, []
 
     def _needs_endpoint(self) -> None:
-        if self.delivery is not DeliveryKind.WEBHOOK:
+        if self.delivery is DeliveryKind.STREAM:
             raise NotAWebhook
 
 

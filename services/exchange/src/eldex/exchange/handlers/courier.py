@@ -1,4 +1,4 @@
-"""The courier of one webhook subscription: a task of its own, with a bounded window.
+"""The courier of one subscription that is delivered to (a webhook, a topic): a task of its own, with a bounded window.
 
 It waits for nobody and nobody waits for it. What it keeps in memory is bounded: the metadata of
 `window.MOST` events, and the payloads of those that were not refused yet. What it knows is remembered
@@ -35,8 +35,10 @@ from eldex.exchange.handlers.delivery import (
     Memories,
     MemoryLost,
     Outcome,
+    PartnerTopics,
     Seals,
     Webhooks,
+    opened,
 )
 
 _REMEMBER_SECONDS: Final = 0.2
@@ -53,6 +55,7 @@ class Means:
     feed: Feed
     agreements: Callable[[], Sequence[Agreement]]
     webhooks: Webhooks
+    topics: PartnerTopics
     memories: Memories
     evidence: DeliveryEvidence
     masks: EventMasks
@@ -107,6 +110,10 @@ class Courier:
                 self._wake.clear()
                 if self._broke is not None:
                     raise self._broke
+                if self.subscription.topic:
+                    await self._means.topics.open(
+                        self.subscription.topic, opened(self.subscription, self._means.seals)
+                    )
                 await self._fill()
                 self._start_due()
                 await self._remember()
@@ -260,8 +267,10 @@ class Courier:
     async def _post(self, event: FeedEvent) -> Answer:
         subscription, means = self.subscription, self._means
         assert subscription.endpoint is not None
-        secrets = [means.seals.open(secret.sealed) for secret in subscription.secrets]
         masked = means.masks.masked(event, self._granting(event))
+        if subscription.topic:
+            return await means.topics.put(subscription.topic, masked)
+        secrets = list(opened(subscription, means.seals).values())
         return await means.webhooks.post(
             subscription.key, subscription.endpoint, secrets, masked, means.clock()
         )

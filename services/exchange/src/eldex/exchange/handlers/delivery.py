@@ -36,8 +36,16 @@ class NotStreamed(DomainError):
     """The subscription is delivered by webhook, or held."""
 
     kind, reason = Kind.CONFLICT, "NOT_STREAMED"
-    zh = "订阅 {name} 以 Webhook 方式投递或已暂停，不能以流方式读取"
-    en = "the subscription {name} is delivered by webhook, or paused: it is not streamed"
+    zh = "订阅 {name} 以其他方式投递或已暂停，不能以流方式读取"
+    en = "the subscription {name} is delivered in another way, or paused: it is not streamed"
+
+
+class TopicsNotOffered(DomainError):
+    """Kafka has no listener for partners here."""
+
+    kind, reason = Kind.CONFLICT, "TOPICS_NOT_OFFERED"
+    zh = "本交换平台未向成员单位开放 Kafka，请选择流或 Webhook 方式"
+    en = "this exchange offers no Kafka to members: choose a stream or a webhook"
 
 
 class DeadLetters(Protocol):
@@ -143,6 +151,26 @@ class Webhooks(Protocol):
         ...
 
 
+class PartnerTopics(Protocol):
+    """The topics of partners' own."""
+
+    def address(self) -> str:
+        """The servers that partners read from; raises `TopicsNotOffered` if there are none."""
+        ...
+
+    async def open(self, topic: str, passwords: Mapping[str, str]) -> None:
+        """See to it that the topic is there and that these users read it, and no others."""
+        ...
+
+    async def put(self, topic: str, event: FeedEvent) -> Answer:
+        """Write an event; waits while Kafka is away. Raises `Unavailable` without the topic."""
+        ...
+
+    async def close(self, topic: str) -> None:
+        """Turn all readers away and remove it."""
+        ...
+
+
 class Seals(Protocol):
     """Seals what must not be read at rest."""
 
@@ -153,6 +181,11 @@ class Seals(Protocol):
     def open(self, sealed: bytes) -> str:
         """The text."""
         ...
+
+
+def opened(subscription: Subscription, seals: Seals) -> dict[str, str]:
+    """The active secrets by their ids, oldest first."""
+    return {each.secret_id: seals.open(each.sealed) for each in subscription.secrets}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +248,7 @@ async def create_subscription(
     """Make a subscription; one that was given up makes place for it."""
     if order.start > newest:
         raise CursorUnknown(cursor=order.start, newest=newest)
-    if (order.delivery is DeliveryKind.WEBHOOK) is not (order.endpoint is not None):
+    if (order.delivery is DeliveryKind.STREAM) is not (order.endpoint is None):
         raise EndpointRefused(
             why="a webhook needs an endpoint, a stream has none",
             why_zh="Webhook 订阅须提供接收地址，流式订阅不得提供",
@@ -259,8 +292,10 @@ async def update_subscription(
     if wanted is not None:
         found.want(wanted)
     if endpoint is not None:
-        if found.endpoint is None:
-            raise EndpointRefused(why="a stream has no endpoint", why_zh="流式订阅没有接收地址")
+        if found.delivery is not DeliveryKind.WEBHOOK:
+            raise EndpointRefused(
+                why="only a webhook has an endpoint", why_zh="只有 Webhook 订阅有接收地址"
+            )
         found.endpoint = endpoint
     stores.subscriptions.save(found)
     return found

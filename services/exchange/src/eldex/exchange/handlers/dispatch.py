@@ -1,4 +1,4 @@
-"""All deliveries of the exchange: a courier for every webhook subscription that is active.
+"""All deliveries of the exchange: a courier for every subscription to be delivered to (not streamed).
 
 The feed is read once for all who keep up (`store.feed` has its newest part in memory); this wakes them.
 A subscription that is made, changed, held or given up here is known at once, one that was changed by
@@ -35,6 +35,7 @@ from eldex.exchange.handlers.delivery import (
     EventMasks,
     Memories,
     MemoryLost,
+    PartnerTopics,
     Seals,
     Webhooks,
     pause_subscription,
@@ -52,6 +53,7 @@ class Outside:
     """The adapters that deliveries go through."""
 
     webhooks: Webhooks
+    topics: PartnerTopics
     memories: Memories
     evidence: DeliveryEvidence
     masks: EventMasks
@@ -86,6 +88,7 @@ class Dispatch:
             feed,
             agreements,
             outside.webhooks,
+            outside.topics,
             outside.memories,
             outside.evidence,
             outside.masks,
@@ -96,6 +99,8 @@ class Dispatch:
         )
         self._running: dict[str, _Running] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._closed: set[str] = set()
+        """Subscriptions that were given up, whose topic is known to be closed."""
         self._table: Mapping[str, Subscription] = {}
         self._changing = asyncio.Lock()
 
@@ -133,13 +138,18 @@ class Dispatch:
             wanted = {
                 each.key: each
                 for each in page.items
-                if each.delivery is DeliveryKind.WEBHOOK and each.state is State.ACTIVE
+                if each.delivery is not DeliveryKind.STREAM and each.state is State.ACTIVE
             }
             for key in [key for key in self._running if key not in wanted]:
                 await self._recall(key)
                 await self._outside.webhooks.forget(key)
             for key, subscription in wanted.items():
+                self._closed.discard(key)
                 await self._see_to(key, subscription)
+            for each in page.items:
+                if each.topic and each.state is State.DELETED and each.key not in self._closed:
+                    await self._outside.topics.close(each.topic)
+                    self._closed.add(each.key)
 
     async def _see_to(self, key: str, subscription: Subscription) -> None:
         running = self._running.get(key)

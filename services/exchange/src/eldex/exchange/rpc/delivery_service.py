@@ -23,6 +23,7 @@ from eldex.exchange.domain.agreements import decide_events
 from eldex.exchange.domain.delivery.attributes import Selection
 from eldex.exchange.domain.delivery.memory import DeadLetter
 from eldex.exchange.domain.subscriptions import (
+    DeliveryKind,
     Endpoint,
     PauseCause,
     State,
@@ -30,7 +31,7 @@ from eldex.exchange.domain.subscriptions import (
     Wanted,
 )
 from eldex.exchange.handlers import Feed, Stores, delivery
-from eldex.exchange.handlers.delivery import Order, Seals, Webhooks
+from eldex.exchange.handlers.delivery import Order, PartnerTopics, Seals, Webhooks
 from eldex.exchange.handlers.dispatch import Dispatch
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.wire import deliveries as wire
@@ -49,10 +50,12 @@ class DeliveryService:
         feed: Feed,
         dispatch: Dispatch,
         webhooks: Webhooks,
+        topics: PartnerTopics,
         seals: Seals,
     ) -> None:
         self._work, self._agreements, self._feed = work, agreements, feed
-        self._dispatch, self._webhooks, self._seals = dispatch, webhooks, seals
+        self._dispatch, self._webhooks, self._topics = dispatch, webhooks, topics
+        self._seals = seals
 
     async def create_subscription(
         self, request: pb.CreateSubscriptionRequest, call: Call
@@ -64,6 +67,10 @@ class DeliveryService:
         endpoint = None
         if request.HasField("webhook"):
             endpoint = await self._agreed(request.webhook)
+        elif kind is DeliveryKind.TOPIC:
+            endpoint = wire.topic_endpoint(
+                self._topics.address(), f"{subsystem}/{request.subscription_name}"
+            )
         start = await self._start(request)
         order = Order(subsystem, request.subscription_name, wanted, kind, endpoint, start)
         sealed = self._new_secret()
@@ -78,8 +85,8 @@ class DeliveryService:
                 subscription=wire.event_subscription(made, made.start)
             ),
         )
+        await self._settle(response.subscription.subscription_key)
         response.secret = await self._secret(response.subscription)
-        await self._dispatch.refresh()
         return response
 
     async def get_subscription(
@@ -167,7 +174,8 @@ class DeliveryService:
         """Go on where it stood; an endpoint is asked again first whether it agrees."""
         key = _key(call, request)
         found = await self._known(key)
-        if found.endpoint is not None and found.state is State.PAUSED:
+        is_asked = found.delivery is DeliveryKind.WEBHOOK and found.state is State.PAUSED
+        if is_asked and found.endpoint is not None:
             await self._webhooks.ask(found.endpoint.url)
         return await self._write(
             request,
@@ -288,14 +296,19 @@ class DeliveryService:
             act,
             lambda found: made(subscription=wire.event_subscription(found, found.start)),
         )
-        await self._dispatch.refresh()
-        found = await self._work.read(
-            lambda stores: stores.subscriptions.find(done.subscription.subscription_key)
-        )
+        found = await self._settle(done.subscription.subscription_key)
         if found is not None:
             done.subscription.acknowledged_cursor = await self._dispatch.acknowledged(found)
         shown: R = done
         return shown
+
+    async def _settle(self, key: str) -> Subscription | None:
+        """Deliver as it was written; its topic lets in whom it should before anybody is answered."""
+        await self._dispatch.refresh()
+        found = await self._work.read(lambda stores: stores.subscriptions.find(key))
+        if found is not None and found.topic and found.state is not State.DELETED:
+            await self._topics.open(found.topic, delivery.opened(found, self._seals))
+        return found
 
     async def _known(self, key: str) -> Subscription:
         return await self._work.read(lambda stores: delivery.known(key, stores))

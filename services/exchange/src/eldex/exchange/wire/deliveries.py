@@ -16,9 +16,11 @@ from eldex.exchange.domain.subscriptions import (
     SubscriptionPaused,
     SubscriptionResumed,
     Wanted,
+    topic_of,
 )
 
 _USUAL_IN_FLIGHT = 8
+_TOPIC_IN_FLIGHT = 32
 
 
 def wanted(message: delivery_pb2.EventFilter) -> Wanted:
@@ -37,9 +39,13 @@ def endpoint(message: delivery_pb2.WebhookEndpoint, per_minute: int | None) -> E
 
 
 def delivery_kind(value: delivery_pb2.DeliveryKind.ValueType) -> DeliveryKind:
-    """Read how events are delivered; the field's rule leaves these two."""
-    is_webhook = value == delivery_pb2.DELIVERY_KIND_WEBHOOK
-    return DeliveryKind.WEBHOOK if is_webhook else DeliveryKind.STREAM
+    """Read how events are delivered; the field's rule leaves those that there are."""
+    return DeliveryKind[delivery_pb2.DeliveryKind.Name(value).removeprefix("DELIVERY_KIND_")]
+
+
+def topic_endpoint(address: str, subscription_key: str) -> Endpoint:
+    """Where the subscriber reads the topic of its own."""
+    return Endpoint(f"kafka://{address}/{topic_of(subscription_key)}", _TOPIC_IN_FLIGHT)
 
 
 def event_subscription(found: Subscription, acknowledged: int) -> delivery_pb2.EventSubscription:
@@ -68,7 +74,10 @@ def event_subscription(found: Subscription, acknowledged: int) -> delivery_pb2.E
         created_at=proto_instant(found.created_at),
         etag=found.etag,
     )
-    if found.endpoint is not None:
+    if found.topic and found.endpoint is not None:
+        shown.topic.bootstrap_servers = found.endpoint.url.split("/")[2]
+        shown.topic.topic = found.topic
+    elif found.endpoint is not None:
         shown.webhook.url = found.endpoint.url
         shown.webhook.max_in_flight = found.endpoint.max_in_flight
     return shown
