@@ -6,6 +6,7 @@ is its twin, and a department answers every method of its contract with what the
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -245,7 +246,7 @@ async def open_city(
     )
     publish = publisher(CITY, "exchange", load_topics(), wire.event)
     work: UnitOfWork[Stores] = UnitOfWork(backend, stores, publish, clock)
-    table = AgreementTable(work)
+    table = AgreementTable(work, trusted_seconds=math.inf)
     await table.refresh()
     department = Department()
     pool = descriptor_pool.Default()

@@ -31,7 +31,7 @@ Road = Literal["unary", "trunk"]
 
 
 class Desk:
-    """Answers the three methods of `OperationsService` as the test wants."""
+    """Answers the methods of `OperationsService` as the test wants."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -45,7 +45,7 @@ class Desk:
         self.calls.append(call)
         return await self.answer(request, call)
 
-    get_flows = list_dead_letters = replay_dead_letter = _asked
+    get_flows = list_dead_letters = replay_dead_letter = close_dead_letter = _asked
 
 
 @asynccontextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from eldex.common.errors import DomainError
+from eldex.common.errors import DomainError, Unavailable
 from eldex.common.logs import logger
 from eldex.common.store import Index, UnitOfWork, from_document
 from eldex.exchange.domain.agreements import Agreement
@@ -28,13 +30,20 @@ class AgreementTable:
     for, however many agreements there are.
     """
 
-    def __init__(self, work: UnitOfWork[Stores]) -> None:
-        self._work = work
+    def __init__(self, work: UnitOfWork[Stores], *, trusted_seconds: float = 10.0) -> None:
+        """The copy counts for so long after it was last read: then nobody knows what has ended."""
+        self._work, self._trusted_seconds = work, trusted_seconds
+        self._read_at = -math.inf
         self._by_key: dict[str, Agreement] = {}
         self._by_subsystem: dict[str, list[Agreement]] = {}
         self._since: datetime | None = None
         self.generation = 0
         """Grows with every change: what was worked out from the agreements before is worth nothing."""
+
+    def require(self) -> None:
+        """Raise `Unavailable` if the copy is too old to decide by: nothing passes unjudged."""
+        if time.monotonic() - self._read_at > self._trusted_seconds:
+            raise Unavailable("agreements")
 
     def all(self) -> Sequence[Agreement]:
         """Every agreement, in force or not."""
@@ -46,7 +55,7 @@ class AgreementTable:
 
     async def refresh(self) -> None:
         """Take in what has changed."""
-        now = self._work.clock()
+        now, began = self._work.clock(), time.monotonic()
         if self._since is None:
             page = await self._work.read(lambda stores: stores.agreements.page({}, size=_MOST))
             self._take(page.items)
@@ -55,7 +64,7 @@ class AgreementTable:
                 HISTORY, {"recorded_at": {"$gte": self._since - _OVERLAP}}, [("_id", 1)]
             )
             self._take([from_document(Agreement, each["document"]) for each in found])
-        self._since = now
+        self._since, self._read_at = now, began
 
     def _take(self, found: Sequence[Agreement]) -> None:
         fresh = [a for a in found if a.version > self._version(a.key)]
@@ -81,6 +90,6 @@ class AgreementTable:
             try:
                 await self.refresh()
             except DomainError as error:
-                # The last known agreements hold until the database is back.
+                # What is known holds for a moment longer: see `require`.
                 logger().warning("agreements_not_refreshed", reason=error.reason)
             await asyncio.sleep(_EVERY_SECONDS)

@@ -130,6 +130,7 @@ class Gate:
 
     async def admit(self, asked: Asked, payload: bytes) -> Permit:
         """Let a call pass by the first agreement that allows it; raises why none does."""
+        self._table.require()
         today = day_of(self._clock())
         first: DomainError | None = None
         for route in self._routes_of(asked, today):
