@@ -65,6 +65,14 @@ def test_a_token_that_was_tampered_with_never_breaks_us(place: int, flip: int) -
         assert paging.after(QUESTION, tampered) != "residents/0/7"
 
 
+def test_a_made_up_token_with_something_else_than_a_number_is_refused() -> None:
+    assert paging.after_number(QUESTION, "") is None
+    assert paging.after_number(QUESTION, paging.token(QUESTION, "41")) == 41
+    for key in ("res_1", "-1", "1e3", "٤", "9" * 19):
+        with pytest.raises(InvalidRequest):
+            paging.after_number(QUESTION, paging.token(QUESTION, key))
+
+
 def test_without_a_size_there_is_one() -> None:
     assert paging.size(0) == paging.DEFAULT_SIZE
     assert paging.size(3) == 3

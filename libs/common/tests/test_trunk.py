@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.message import Message
 
@@ -144,6 +146,22 @@ async def test_metadata_that_is_not_text_does_not_cost_the_answer(exchange: Call
     await stream.done_writing()
     replies = [reply async for message in stream for reply in message.replies]
     assert [(reply.call_id, reply.code) for reply in replies] == [(1, 0)]
+
+
+async def test_a_frame_that_is_none_ends_the_stream_after_the_answers_and_says_why(
+    exchange: Caller,
+) -> None:
+    carry: Any = exchange.channel.stream_stream("/eldex.api.trunk.v1.TrunkService/Carry")
+    stream = carry()
+    call = trunk_pb.Call(call_id=1, method=GET, timeout_seconds=5)
+    await stream.write(trunk_pb.CarryRequest(calls=[call]).SerializeToString())
+    await stream.write(b"\xff" * 11)
+    answered = trunk_pb.CarryResponse.FromString(await stream.read())
+    assert [(reply.call_id, reply.code) for reply in answered.replies] == [(1, 0)]
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await stream.read()
+    assert ended.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (await exchange.ask(GET, b"")).code == "OK"
 
 
 async def test_the_far_end_may_close_when_it_has_asked_all_and_still_gets_every_answer(

@@ -190,6 +190,8 @@ def test_the_rate_that_an_endpoint_allows_is_kept() -> None:
         ("Sun, 22 Nov 2026 03:00:00 GMT", 0),
         ("99999999999999999999", 86_400),
         ("soon", None),
+        ("Sun, 22 Nov 99999999999999999999 04:01:00 GMT", None),
+        ("Sun, 99999999999999999999 Nov 2026 04:01:00 GMT", None),
         ("-5", None),
     ],
 )

@@ -11,6 +11,8 @@ from eldex.common.errors import InvalidRequest, Violation
 
 DEFAULT_SIZE = 50
 _TOKEN_FIELDS = ("page_size", "page_token")
+_MOST_DIGITS = 18
+"""Of a number in a token: any of them fits into 64 bits."""
 
 
 def _question(request: Message) -> bytes:
@@ -32,7 +34,28 @@ def after(request: Message, page_token: str) -> str | None:
     """The key after which to go on; raises `InvalidRequest` for a token of another question."""
     if not page_token:
         return None
-    wrong = InvalidRequest(
+    try:
+        raw = base64.b64decode(page_token + "=" * (-len(page_token) % 4), b"-_", validate=True)
+        question, key = raw[:8], raw[8:].decode()
+    except ValueError:
+        raise _wrong() from None
+    if question != _question(request) or not key:
+        raise _wrong()
+    return key
+
+
+def after_number(request: Message, page_token: str) -> int | None:
+    """`after`, where keys are numbers: whoever makes a token of its own may put anything in it."""
+    key = after(request, page_token)
+    if key is None:
+        return None
+    if not (key.isascii() and key.isdigit() and len(key) <= _MOST_DIGITS):
+        raise _wrong()
+    return int(key)
+
+
+def _wrong() -> InvalidRequest:
+    return InvalidRequest(
         Violation(
             "page_token",
             "翻页标记无效或不属于这一查询，请从第一页重新开始",
@@ -40,14 +63,6 @@ def after(request: Message, page_token: str) -> str | None:
             "PAGE_TOKEN_INVALID",
         )
     )
-    try:
-        raw = base64.b64decode(page_token + "=" * (-len(page_token) % 4), b"-_", validate=True)
-        question, key = raw[:8], raw[8:].decode()
-    except ValueError:
-        raise wrong from None
-    if question != _question(request) or not key:
-        raise wrong
-    return key
 
 
 def size(page_size: int) -> int:

@@ -199,18 +199,7 @@ class Dispatcher:
                 missing=f"{call.caller} may not call this directly: call through the exchange",
                 missing_zh=f"{call.caller} 不能直接调用本服务，请通过交换总线调用",
             )
-        request = method.request()
-        try:
-            request.ParseFromString(payload)
-        except DecodeError as error:
-            raise InvalidRequest(
-                Violation(
-                    "request",
-                    "不是该方法的请求消息",
-                    "is not a message of this method",
-                    "MALFORMED",
-                )
-            ) from error
+        request = _read(method, payload)
         if found := self._validator.collect_violations(request):
             raise InvalidRequest(*(violation(each) for each in found))
         return request
@@ -263,7 +252,7 @@ class Dispatcher:
         try:
             if method.client_streaming:
                 await self._admitted(method, b"", call)
-                argument: Any = (method.request.FromString(part) async for part in requests)
+                argument: Any = (_read(method, part) async for part in requests)
             else:
                 argument = await self._admitted(method, requests, call)
             async for message in method.handler(argument, call):
@@ -281,6 +270,20 @@ class Dispatcher:
         finally:
             current_call.reset(token)
             self._tell(method.path, call, code, failed, time.perf_counter() - began)
+
+
+def _read(method: Method, payload: bytes) -> Message:
+    try:
+        return method.request.FromString(payload)
+    except DecodeError as error:
+        raise InvalidRequest(
+            Violation(
+                "request",
+                "不是该方法的请求消息",
+                "is not a message of this method",
+                "MALFORMED",
+            )
+        ) from error
 
 
 class ReplyTooLarge(DomainError):

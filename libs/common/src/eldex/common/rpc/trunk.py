@@ -89,6 +89,7 @@ class TrunkService:
                 if reader.done() and working:
                     await asyncio.wait(working)
                     wake.set()
+            reader.result()  # what could not be read ends the stream, after the answers to what could
         finally:
             reader.cancel()
             for task in working:

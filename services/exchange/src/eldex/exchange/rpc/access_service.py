@@ -196,11 +196,11 @@ class AccessService:
         self, request: pb.ListAgreementVersionsRequest, call: Call
     ) -> pb.ListAgreementVersionsResponse:
         """Every version of an agreement, newest first."""
-        start = paging.after(request, request.page_token)
+        before = paging.after_number(request, request.page_token)
         found, following = await self._history.versions(
             request.agreement_key,
             size=paging.size(request.page_size),
-            before=int(start) if start else None,
+            before=before,
         )
         subsystem = call.caller.path.partition("/")[2]
         if call.caller.service is None and found[0].agreement.subsystem != subsystem:

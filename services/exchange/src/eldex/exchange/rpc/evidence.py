@@ -186,11 +186,11 @@ class EvidenceService:
     ) -> pb.ListSegmentsResponse:
         """The files of the log."""
         self._roles.right(call)
-        start = int(paging.after(request, request.page_token) or -1)
+        start = paging.after_number(request, request.page_token)
         wanted = [
             each
             for each in await self._log.segments()
-            if each.first_index > start
+            if (start is None or each.first_index > start)
             and not (request.archivable_only and (each.is_archived or not each.is_sealed))
         ]
         size = paging.size(request.page_size)
@@ -341,9 +341,9 @@ class EvidenceService:
         return found
 
     async def _page(self, where: Document, request: Any) -> tuple[list[LoggedRecord], str]:
-        start = paging.after(request, request.page_token)
+        before = paging.after_number(request, request.page_token)
         records, more = await self._log.search(
-            where, size=paging.size(request.page_size), before=int(start) if start else None
+            where, size=paging.size(request.page_size), before=before
         )
         return records, paging.token(request, None if more is None else str(more))
 

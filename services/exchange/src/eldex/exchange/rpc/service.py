@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from opentelemetry.trace import SpanKind
 
@@ -31,10 +32,15 @@ _BATCH_BYTES = 1024 * 1024
 _HEARTBEAT_SECONDS = 5.0
 
 
+_OPERATORS: Final = frozenset({"console"})
+"""The services behind which operators sit. A department's service asks the exchange nothing: its
+certificate, stolen, is no operator's."""
+
+
 def may_call(identity: Identity, method: str) -> bool:
-    """Members and the services of this house reach the exchange; operations only the latter."""
+    """Members and operators reach the exchange; its operations only the latter."""
     if identity.service is not None:
-        return True
+        return identity.service in _OPERATORS
     own = "/eldex.api.exchange.v1."
     return "/member/" in identity.path and method.startswith((own, "/grpc."))
 
@@ -103,9 +109,9 @@ class ExchangeService:
                 where[name] = value
         if request.denied_only:
             where["denied"] = True
-        start = paging.after(request, request.page_token)
+        before = paging.after_number(request, request.page_token)
         calls, next_index = await self._log.search(
-            where, size=paging.size(request.page_size), before=int(start) if start else None
+            where, size=paging.size(request.page_size), before=before
         )
         next_key = None if next_index is None else str(next_index)
         response = pb.ListCallsResponse(

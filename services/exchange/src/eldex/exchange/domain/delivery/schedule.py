@@ -65,7 +65,7 @@ def retry_after(value: str, now: datetime) -> timedelta | None:
     else:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter for a day or a year of many digits
             return None
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
