@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -26,11 +27,16 @@ City = Annotated[str, typer.Option(help="The prefecture's six-digit division cod
 @app.command()
 def up(city: City = "511700") -> None:
     """Start the city and leave it running; prints its addresses when all is ready."""
-    stack = Stack(Settings.from_env(city))
+    stack = the_city(city)
     root = stack.settings.root
     if supervisor.is_running(root):
+        report = supervisor.read(root)
+        is_ready = report is not None and report.phase is Phase.READY
+        with _out.status(f"The city {city} is being started already …"):
+            for step in () if is_ready else supervisor.follow(root):
+                _out.print(f"  {step}", markup=False)
         _out.print(f"The city {city} is already up.")
-        _print_addresses(stack)
+        _print_addresses(the_city(city))
         return
     _clear_leftovers(stack)
     stack.check_ports()
@@ -62,7 +68,7 @@ def down(city: City = "511700") -> None:
 @app.command()
 def status(city: City = "511700") -> None:
     """Show each part; exits with 1 unless every one is ready."""
-    stack = Stack(Settings.from_env(city))
+    stack = the_city(city)
     report = supervisor.read(stack.settings.root)
     if report is None or not supervisor.is_running(stack.settings.root):
         _out.print(f"The city {city} is not up.")
@@ -71,7 +77,7 @@ def status(city: City = "511700") -> None:
         raise typer.Exit(1)
     table = Table("part", "state", "pid", "restarts", "port", box=None)
     for name, part in report.parts.items():
-        port = stack.settings.ports[name]
+        port = stack.settings.ports["console-web" if name == "console" else name]
         table.add_row(name, part.state, str(part.pid or "-"), str(part.restarts), str(port))
     _out.print(table)
     if report.phase is not Phase.READY or any(
@@ -99,9 +105,12 @@ def logs(
         return
     option = ["-F"] if follow else []
     try:
-        subprocess.run(["tail", "-n", str(lines), *option, *files], check=True)
+        ended = subprocess.run(["tail", "-n", str(lines), *option, *files], check=False)
     except KeyboardInterrupt:
         return
+    # Whoever reads may have seen enough (`| head`).
+    if ended.returncode not in {0, -signal.SIGPIPE}:
+        raise typer.Exit(ended.returncode)
 
 
 @app.command(hidden=True)
@@ -110,6 +119,15 @@ def supervise(city: City = "511700") -> None:
     report = asyncio.run(supervisor.supervise(Stack(Settings.from_env(city))))
     if report.failure:
         raise PartFailed(report.failure)
+
+
+def the_city(city: str) -> Stack:
+    """The city as it runs; one that does not, as the environment describes it."""
+    settings = Settings.from_env(city)
+    report = supervisor.read(settings.root)
+    if report is not None and report.ports and supervisor.is_running(settings.root):
+        settings = replace(settings, ports=report.ports)
+    return Stack(settings)
 
 
 def _clear_leftovers(stack: Stack) -> None:

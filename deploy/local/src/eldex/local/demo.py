@@ -24,9 +24,9 @@ from eldex.local import cli, stories
 from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
 from eldex.local.loading import Loaded, load_elders, set_insurance_parameters
-from eldex.local.stack import Settings, Stack
+from eldex.local.stack import Stack
 
-_out = Console(highlight=False)
+_out = Console(highlight=False, soft_wrap=True)
 _AS_OF = date(2026, 11, 1)
 _EFFECT_WAIT_SECONDS = 15.0
 
@@ -44,10 +44,13 @@ class Aloud:
 
     def __init__(self) -> None:
         self._number = 0
+        self.traces: list[str] = []
+        """Those of the present story in which something followed."""
 
     def begin(self, title: str, title_zh: str) -> None:
         """A heading."""
         self._number += 1
+        self.traces = []
         _out.print(f"\n[bold]{self._number}. {title}[/bold]  {title_zh}")
 
     def act(self, who: str, what: str, told: Told) -> None:
@@ -61,6 +64,8 @@ class Aloud:
     def effect(self, where: str, what: str, seen: Seen, since: float) -> None:
         """What followed, and after how long."""
         name = seen.delivered.event_type.rsplit(".", 1)[-1]
+        if seen.trace_id not in self.traces:
+            self.traces.append(seen.trace_id)
         _out.print(
             f"     [green]✓[/green] after {(seen.at - since) * 1000:5.0f} ms  "
             f"[green]{where}[/green]: {what}  [dim]{name}[/dim]"
@@ -86,11 +91,14 @@ async def play(stack: Stack, scale: float, seed: int) -> bool:
         told = Aloud()
         for story in _STORIES:
             try:
-                _, trace_id = await story(field, told)
+                await story(field, told)
             except (TimeoutError, AssertionError, Refused) as missing:
                 _out.print(f"     [red]✗ {missing}[/red]")
                 return False
-            _out.print(f"   trace {trace_id}  {console}/traces/{trace_id}")
+            for trace_id in told.traces:
+                _out.print(f"   trace {console}/traces/{trace_id}")
+        for watcher in (field.watcher, field.partner):
+            await watcher.acknowledge()
     return True
 
 
@@ -129,7 +137,7 @@ def main(
     city = "511700"
     began = time.perf_counter()
     cli.guarded(lambda: cli.up(city))
-    stack = Stack(Settings.from_env(city))
+    stack = cli.the_city(city)
     try:
         seen = uvloop.run(play(stack, scale, seed))
     finally:

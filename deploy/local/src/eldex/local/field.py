@@ -239,6 +239,14 @@ class Watcher:
         if not holds() and self._task is not None:
             self._task.result()  # the stream broke: say so, not that the event did not come
 
+    async def acknowledge(self) -> None:
+        """Tell the exchange that everything seen so far was taken over."""
+        if self.seen:
+            request = exchange_service_pb2.AcknowledgeEventsRequest(
+                subscription_name=self._name, cursor=self.seen[-1].delivered.cursor
+            )
+            await self._department.ask("ExchangeService/AcknowledgeEvents", request)
+
     async def stop(self) -> None:
         """End watching."""
         if self._task is not None:

@@ -71,12 +71,22 @@ async def load_elders(
     loaded = Loaded()
     limit = asyncio.Semaphore(_AT_A_TIME)
 
-    async def one(person: FictionalResident) -> None:
+    async def register(person: FictionalResident) -> tuple[FictionalResident, str]:
         async with limit:
-            await _load_one(field, person, loaded)
+            key = await _resident_key(field, person)
+        loaded.residents += 1
+        progress(loaded)
+        return person, key
+
+    async def describe(person: FictionalResident, key: str) -> None:
+        async with limit:
+            await _describe(field, person, key, loaded)
         progress(loaded)
 
-    await asyncio.gather(*(one(person) for person in _elders(city.residents(), as_of)))
+    # First everybody, then what is known of each: by then the other departments have heard of them.
+    elders = _elders(city.residents(), as_of)
+    known = await asyncio.gather(*(register(person) for person in elders))
+    await asyncio.gather(*(describe(person, key) for person, key in known))
     return loaded
 
 
@@ -84,9 +94,7 @@ def _elders(residents: Iterable[FictionalResident], as_of: date) -> Iterable[Fic
     return (each for each in residents if age_on(each.born_on, as_of) >= _ELDER)
 
 
-async def _load_one(field: Field, person: FictionalResident, loaded: Loaded) -> None:
-    key = await _resident_key(field, person)
-    loaded.residents += 1
+async def _describe(field: Field, person: FictionalResident, key: str, loaded: Loaded) -> None:
     for enrolment in person.enrolments:
         if enrolment.scheme not in _SCHEMES:
             continue

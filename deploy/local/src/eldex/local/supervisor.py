@@ -51,6 +51,8 @@ class Report:
     steps: list[str] = field(default_factory=list)
     """What has been done so far, in words."""
     parts: dict[str, PartReport] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    """Where it listens, whatever the environment of whoever asks says."""
     failure: str | None = None
     """Why it gave up."""
 
@@ -99,11 +101,14 @@ def spawn(root: Path, command: list[str]) -> "subprocess.Popen[bytes]":
         )
 
 
-def follow(root: Path, child: "subprocess.Popen[bytes]") -> Iterator[str]:
-    """The steps of a start as they are done; ends when all is ready, raises `PartFailed` if it fails."""
+def follow(root: Path, child: "subprocess.Popen[bytes] | None" = None) -> Iterator[str]:
+    """The steps of a start as they are done; ends when all is ready, raises `PartFailed` if it fails.
+
+    Without a child it is a start that somebody else has begun.
+    """
     told = 0
     while True:
-        ended = child.poll() is not None
+        ended = child.poll() is not None if child else not is_running(root)
         report = read(root)
         if report:
             yield from report.steps[told:]
@@ -111,7 +116,8 @@ def follow(root: Path, child: "subprocess.Popen[bytes]") -> Iterator[str]:
             if report.phase is Phase.READY:
                 return
             if report.phase is Phase.FAILED:
-                child.wait()
+                if child:
+                    child.wait()
                 raise PartFailed(report.failure or "")
         if ended:
             raise PartFailed(
@@ -178,7 +184,7 @@ async def supervise(stack: Stack) -> Report:
     except BlockingIOError as error:
         os.close(lock)
         raise PartFailed(f"the city in {root} is already up") from error
-    report = Report(pid=os.getpid())
+    report = Report(pid=os.getpid(), ports=dict(stack.settings.ports))
 
     def tell(phase: Phase | None = None) -> None:
         report.phase = phase or report.phase
