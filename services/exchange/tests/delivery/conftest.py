@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -27,17 +27,18 @@ from eldex.common.sealing import Sealer
 from eldex.common.store import Mark, UnitOfWork, collections_of
 from eldex.common.testing.memory import MemoryBackend
 from eldex.exchange import handlers, wire
-from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.agreements import Agreement, EventGrant
 from eldex.exchange.domain.delivery.endpoints import Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.domain.message_log import NoEvidence
 from eldex.exchange.domain.subscriptions import FeedEvent
 from eldex.exchange.handlers import delivery
-from eldex.exchange.handlers.delivery import AllFields, Delivered, TopicsNotOffered
+from eldex.exchange.handlers.delivery import Delivered, Streamed, TopicsNotOffered
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.peers import HttpWebhooks
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.delivery_service import DeliveryService
+from eldex.exchange.rpc.masking import EventFields, check_grants
 from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.deliveries import MongoMemories
@@ -141,6 +142,7 @@ class Evidence:
 
     def __init__(self) -> None:
         self.facts: list[Delivered] = []
+        self.streams: list[Streamed] = []
         self.is_full = False
 
     def require(self) -> None:
@@ -152,6 +154,11 @@ class Evidence:
         """As the log does it."""
         self.require()
         self.facts.append(fact)
+
+    async def streamed(self, fact: Streamed) -> None:
+        """As the log does it."""
+        self.require()
+        self.streams.append(fact)
 
 
 class NoTopics:
@@ -208,7 +215,7 @@ class Bus:
                 self.topics,
                 memories,
                 self.evidence,
-                AllFields(),
+                EventFields(),
                 self.seals,
                 self.schedule,
             ),
@@ -242,9 +249,13 @@ class Bus:
             await self.webhooks.close()
 
     async def agree(
-        self, key: str = "partner", subsystem: str = PARTNER, valid_to: date | None = None
+        self,
+        key: str = "partner",
+        subsystem: str = PARTNER,
+        valid_to: date | None = None,
+        event_grants: Sequence[EventGrant] = (),
     ) -> None:
-        """Make an agreement about deaths and moves in 511702, or change it."""
+        """Make an agreement about deaths and moves in 511702, or the events granted, or change it."""
         present = next((a for a in self.agreements.all() if a.key == key), None)
         wanted = Agreement(
             key=key,
@@ -254,9 +265,11 @@ class Bus:
             legal_basis="川渝养老服务协作协议（虚构）",
             valid_from=date(2026, 1, 1),
             valid_to=valid_to,
-            event_types=[DECEASED, MOVED],
+            event_types=[grant.event_type for grant in event_grants] or [DECEASED, MOVED],
+            event_grants=list(event_grants),
             region_codes=[RegionCode.parse("511702")],
         )
+        check_grants(wanted)
         etag = present.etag if present else ""
         await self.work.write(
             Mark(f"agree/{uuid.uuid4()}"), lambda s, _: handlers.put_agreement(wanted, etag, s)

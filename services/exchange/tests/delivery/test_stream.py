@@ -12,14 +12,22 @@ from eldex.api.exchange.v1 import delivery_pb2, exchange_service_pb2
 from eldex.api.exchange.v1 import delivery_service_pb2 as pb
 from eldex.common.clock import system_clock
 from eldex.common.rpc.call import Call
-from eldex.exchange.handlers.delivery import AllFields, NotStreamed
+from eldex.exchange.handlers.delivery import NotStreamed
+from eldex.exchange.rpc.masking import EventFields
 from eldex.exchange.rpc.service import ExchangeService
 
 
 def service(bus: Any) -> ExchangeService:
-    log: Any = None  # what is streamed needs none
+    log: Any = None  # nobody looks into it here
     return ExchangeService(
-        bus.work, bus.agreements, bus.feed, log, system_clock, bus.dispatch, AllFields()
+        bus.work,
+        bus.agreements,
+        bus.feed,
+        log,
+        system_clock,
+        bus.dispatch,
+        EventFields(),
+        bus.evidence,
     )
 
 

@@ -34,7 +34,6 @@ from eldex.exchange import handlers, wire
 from eldex.exchange.domain.delivery.endpoints import Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.handlers import Stores
-from eldex.exchange.handlers.delivery import AllFields
 from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.handlers.witnessing import Witnessing
@@ -49,11 +48,12 @@ from eldex.exchange.rpc.delivery_service import DeliveryService
 from eldex.exchange.rpc.evidence import EvidenceService
 from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.gate import Gate
-from eldex.exchange.rpc.masking import check_grants
+from eldex.exchange.rpc.masking import EventFields, check_grants
 from eldex.exchange.rpc.people import People
 from eldex.exchange.rpc.review_watch import ReviewWatch
 from eldex.exchange.rpc.roles import Roles
 from eldex.exchange.rpc.service import ExchangeService, may_call
+from eldex.exchange.rpc.subjects import Subjects
 from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store import places, record_index, secrets, volumes
 from eldex.exchange.store.agreement_history import MongoAgreementHistory
@@ -136,7 +136,7 @@ class Exchange:
             parts.clock,
             interval_seconds=settings.checkpoint_seconds,
         )
-        evidence, event_masks = LoggedDeliveries(self.log), AllFields()
+        evidence, event_masks = LoggedDeliveries(self.log, Subjects().of_event), EventFields()
         seals = Sealer.from_folder(settings.secrets_dir, "exchange.webhook-secret")
         self.webhooks = HttpWebhooks(
             settings.webhook_origin,
@@ -167,6 +167,7 @@ class Exchange:
             parts.clock,
             self.dispatch,
             event_masks,
+            evidence,
         )
         self.deliveries = DeliveryService(
             parts.work,

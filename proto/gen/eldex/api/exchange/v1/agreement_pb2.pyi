@@ -89,6 +89,34 @@ class FieldGrant(_message.Message):
 Global___FieldGrant: _TypeAlias = FieldGrant  # noqa: Y015
 
 @_typing.final
+class EventGrant(_message.Message):
+    """What of an event's message an agreement grants. The attributes of an event (type, subject, divisions, time) go with every event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    event_type: _builtins.str
+    """Full name of the event's message, one of the agreement's `event_types`."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that are granted, as in `FieldGrant`; everything else is left out. Empty: only that it happened."""
+
+    def __init__(
+        self,
+        *,
+        event_type: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_type", b"event_type", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventGrant: _TypeAlias = EventGrant  # noqa: Y015
+
+@_typing.final
 class Agreement(_message.Message):
     """Who may call what, for which purpose, and which events they may have (AccessRight in X-Road's words)."""
 
@@ -114,6 +142,7 @@ class Agreement(_message.Message):
     ROWS_PER_DAY_FIELD_NUMBER: _builtins.int
     SUSPENDED_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    EVENT_GRANTS_FIELD_NUMBER: _builtins.int
     agreement_key: _builtins.str
     """Its key, chosen by those who made it."""
     subsystem: _builtins.str
@@ -176,6 +205,12 @@ class Agreement(_message.Message):
     def subject_region_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Divisions in which the persons concerned must live; empty: anywhere."""
 
+    @_builtins.property
+    def event_grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventGrant]:
+        """Fields granted per type of event. Without any, the agreement grants its events whole; with some, each of its `event_types`
+        needs one.
+        """
+
     def __init__(
         self,
         *,
@@ -199,10 +234,11 @@ class Agreement(_message.Message):
         rows_per_day: _builtins.int = ...,
         suspended: _builtins.bool = ...,
         etag: _builtins.str = ...,
+        event_grants: _abc.Iterable[Global___EventGrant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "caller_region_codes", b"caller_region_codes", "checks_subjects", b"checks_subjects", "conceals_existence", b"conceals_existence", "etag", b"etag", "event_types", b"event_types", "field_grants", b"field_grants", "legal_basis", b"legal_basis", "methods", b"methods", "permits_break_glass", b"permits_break_glass", "purpose_terms", b"purpose_terms", "purposes", b"purposes", "region_codes", b"region_codes", "rows_per_call", b"rows_per_call", "rows_per_day", b"rows_per_day", "subject_region_codes", b"subject_region_codes", "subsystem", b"subsystem", "suspended", b"suspended", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "caller_region_codes", b"caller_region_codes", "checks_subjects", b"checks_subjects", "conceals_existence", b"conceals_existence", "etag", b"etag", "event_grants", b"event_grants", "event_types", b"event_types", "field_grants", b"field_grants", "legal_basis", b"legal_basis", "methods", b"methods", "permits_break_glass", b"permits_break_glass", "purpose_terms", b"purpose_terms", "purposes", b"purposes", "region_codes", b"region_codes", "rows_per_call", b"rows_per_call", "rows_per_day", b"rows_per_day", "subject_region_codes", b"subject_region_codes", "subsystem", b"subsystem", "suspended", b"suspended", "valid_from", b"valid_from", "valid_to", b"valid_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

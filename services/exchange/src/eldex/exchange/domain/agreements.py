@@ -83,6 +83,14 @@ class FieldGrant:
     request_fields: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EventGrant:
+    """Which fields of an event's message are given; paths as in `FieldGrant`, none: that it happened."""
+
+    event_type: str
+    fields: tuple[str, ...] = ()
+
+
 @dataclass(kw_only=True)
 class Agreement(Aggregate):
     """Who may call what for which purpose, and which events they may have (M000-36, 809 号令).
@@ -111,6 +119,7 @@ class Agreement(Aggregate):
     permits_break_glass: bool = False
     conceals_existence: bool = False
     """What is not there and what may not be known get the same answer."""
+    event_grants: list[EventGrant] = field(default_factory=list)
     rows_per_call: int = 0
     rows_per_day: int = 0
     suspended: bool = False
@@ -138,6 +147,13 @@ class Agreement(Aggregate):
             return FieldGrant(method, (ALL,), (ALL,))
         by_name = {grant.method: grant for grant in self.field_grants}
         return by_name.get(method) or by_name.get(every_method_of(method))
+
+    def event_fields(self, event_type: str) -> tuple[str, ...]:
+        """The fields of an event that are granted; all, where no event has a grant."""
+        if not self.event_grants:
+            return (ALL,)
+        granted = {grant.event_type: grant.fields for grant in self.event_grants}
+        return granted.get(event_type, ())
 
 
 def every_method_of(method: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -16,13 +16,15 @@ from eldex.exchange.domain.access_requests import (
     DecisionRole,
     NotYoursToDecide,
 )
-from eldex.exchange.domain.agreements import Agreement, FieldGrant
+from eldex.exchange.domain.agreements import Agreement, EventGrant, FieldGrant
 from eldex.exchange.domain.answer_deadlines import AnswerStep, DeadlineRules
 from eldex.exchange.domain.catalogue import Description, ItemUnknown, Resource, SharingClass
 from eldex.exchange.domain.corrections import Correction
 from eldex.exchange.handlers import Stores
 
 _MOST = 10_000
+FieldsOf = Callable[[str], Sequence[str]]
+"""The paths of an event's message, by its full name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ async def request_access(
 
 
 async def decide_access_request(
-    command: DecideAccessRequest, stores: Stores, now: datetime
+    command: DecideAccessRequest, fields_of: FieldsOf, stores: Stores, now: datetime
 ) -> AccessRequest:
     """Take a decision; the last approval makes the agreement, or extends the one there is."""
     request = await stores.catalogue.access_requests.get(command.request_key)
@@ -177,14 +179,18 @@ async def decide_access_request(
         resource = await stores.catalogue.resources.get(request.resource_code)
         resource.must_be_offered()
         present = await stores.agreements.find(request.agreement_key)
-        wanted = agreement_of(request, resource.description, present, day_of(now))
+        wanted = agreement_of(request, resource.description, present, day_of(now), fields_of)
         await handlers.put_agreement(wanted, present.etag if present else "", stores)
     stores.catalogue.access_requests.save(request)
     return request
 
 
 def agreement_of(
-    request: AccessRequest, description: Description, present: Agreement | None, today: date
+    request: AccessRequest,
+    description: Description,
+    present: Agreement | None,
+    today: date,
+    fields_of: FieldsOf,
 ) -> Agreement:
     """The agreement that a granted request comes to: its items and no others, at every door.
 
@@ -205,15 +211,19 @@ def agreement_of(
         )
         for door in description.doors
     }
-    events = set(description.event_types) if request.with_events else set()
+    events = {
+        event: {path for path in fields_of(event) if not withheld & set(path.split("."))}
+        for event in (description.event_types if request.with_events else ())
+    }
     regions = set(request.region_codes) if request.with_events else set()
     valid_from, valid_to = today, request.valid_to
     if present is not None and present.holds(today):
         valid_from = present.valid_from
-        if not _covers(grants, events, regions, present):
+        if not _covers(grants, set(events), regions, present):
             # What was granted for less time was not looked at again: it is not lengthened in passing.
             valid_to = min(filter(None, (present.valid_to, valid_to)), default=None)
-        events |= set(present.event_types)
+        for event in present.event_types:
+            events[event] = events.get(event, set()) | set(present.event_fields(event))
         regions |= set(present.region_codes)
         for old in present.field_grants:
             new = grants.get(old.method, FieldGrant(old.method))
@@ -231,6 +241,7 @@ def agreement_of(
         valid_from=valid_from,
         valid_to=valid_to,
         event_types=sorted(events),
+        event_grants=[EventGrant(event, tuple(sorted(events[event]))) for event in sorted(events)],
         region_codes=sorted(regions, key=str),
         field_grants=[grants[method] for method in sorted(grants)],
     )

@@ -253,9 +253,10 @@ class Courier:
             return
         try:
             self._means.evidence.require()
-            answer = await self._post(event)
+            shown = self._means.masks.masked(event, self._granting(event))
+            answer = await self._post(shown)
             if answer.outcome is Outcome.TAKEN:
-                await self._prove(event, answer)
+                await self._prove(shown, answer)
         except DomainError as error:
             # No delivery without evidence: it counts as not taken, and the endpoint is not to blame.
             pending.reason = error.reason
@@ -267,12 +268,11 @@ class Courier:
     async def _post(self, event: FeedEvent) -> Answer:
         subscription, means = self.subscription, self._means
         assert subscription.endpoint is not None
-        masked = means.masks.masked(event, self._granting(event))
         if subscription.topic:
-            return await means.topics.put(subscription.topic, masked)
+            return await means.topics.put(subscription.topic, event)
         secrets = list(opened(subscription, means.seals).values())
         return await means.webhooks.post(
-            subscription.key, subscription.endpoint, secrets, masked, means.clock()
+            subscription.key, subscription.endpoint, secrets, event, means.clock()
         )
 
     def _granting(self, event: FeedEvent) -> list[Agreement]:

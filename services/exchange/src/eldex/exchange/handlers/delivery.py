@@ -196,10 +196,22 @@ class Delivered:
     subsystem: str
     agreement: Agreement | None
     event: FeedEvent
+    """As the subscriber sees it."""
     sent: bytes
     said: bytes
     reason: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """That events are handed to a subscriber's stream, by one agreement."""
+
+    subsystem: str
+    agreement: Agreement | None
+    events: Sequence[FeedEvent]
+    """As the subscriber sees them."""
+    sent: bytes
 
 
 class DeliveryEvidence(Protocol):
@@ -213,6 +225,10 @@ class DeliveryEvidence(Protocol):
         """Write it down; returns when it is durable. Raises `NoEvidence`."""
         ...
 
+    async def streamed(self, fact: Streamed) -> None:
+        """Write it down before it leaves; returns when it is durable. Raises `NoEvidence`."""
+        ...
+
 
 class EventMasks(Protocol):
     """Leaves of an event what the agreements grant."""
@@ -220,14 +236,6 @@ class EventMasks(Protocol):
     def masked(self, event: FeedEvent, agreements: Sequence[Agreement]) -> FeedEvent:
         """The event as this subscriber may see it, by those of its agreements that cover it."""
         ...
-
-
-class AllFields:
-    """Leaves every field: an agreement grants an event as a whole."""
-
-    def masked(self, event: FeedEvent, agreements: Sequence[Agreement]) -> FeedEvent:  # noqa: ARG002
-        """The event as it is."""
-        return event
 
 
 @dataclass(frozen=True, slots=True)

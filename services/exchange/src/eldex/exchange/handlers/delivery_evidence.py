@@ -1,21 +1,31 @@
-"""Deliveries in the message log: an event that a subscriber's endpoint took."""
+"""Deliveries in the message log: what a subscriber's endpoint took, and what a stream was given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 from eldex.exchange.domain.message_log import DELIVERY, LogEntry
+from eldex.exchange.domain.subscriptions import FeedEvent
 from eldex.exchange.handlers import MessageLog
-from eldex.exchange.handlers.delivery import Delivered
+from eldex.exchange.handlers.delivery import Delivered, Streamed
+
+SUBSCRIBE = "/eldex.api.exchange.v1.ExchangeService/Subscribe"
 
 
 class LoggedDeliveries:
     """`DeliveryEvidence` on the message log.
 
-    The log keeps digests of the body that was sent and of what the endpoint answered with its 2xx. The
-    acknowledgements of streams are in the log already, as the calls that they are.
+    Of a webhook the log keeps digests of the body that was sent and of what the endpoint answered with
+    its 2xx, a record an event. Of a stream it has a record a message and agreement; that the subscriber
+    took it is told by its acknowledgements, which are in the log as the calls that they are. Whoever
+    is named in what was shown finds it in the ledger.
     """
 
-    def __init__(self, log: MessageLog) -> None:
-        self._log = log
+    def __init__(
+        self, log: MessageLog, named_in: Callable[[str, bytes], Iterable[str]] = lambda *_: ()
+    ) -> None:
+        """`named_in` finds the keys of whom an event's message (type, payload) names."""
+        self._log, self._named_in = log, named_in
 
     def require(self) -> None:
         """Raise `NoEvidence` while nothing can be written: before anything is sent."""
@@ -37,10 +47,38 @@ class LoggedDeliveries:
                 code="OK",
                 reason=fact.reason,
                 trace_id=_trace_id(event.traceparent),
-                subjects=(event.subject,),
+                subjects=self._subjects([event]),
                 kind=DELIVERY,
             )
         )
+
+    async def streamed(self, fact: Streamed) -> None:
+        """Write it down before it leaves; returns when it is durable. Raises `NoEvidence`."""
+        agreement = fact.agreement
+        await self._log.append(
+            LogEntry(
+                subsystem=fact.subsystem,
+                method=SUBSCRIBE,
+                purpose="",
+                agreement_key=agreement.key if agreement else "",
+                agreement_version=agreement.version if agreement else 0,
+                legal_basis=agreement.legal_basis if agreement else "",
+                request=b"",
+                reply=fact.sent,
+                code="OK",
+                reason="",
+                trace_id=_trace_id(fact.events[0].traceparent),
+                subjects=self._subjects(fact.events),
+                kind=DELIVERY,
+            )
+        )
+
+    def _subjects(self, events: Sequence[FeedEvent]) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for event in events:
+            found[event.subject] = None
+            found.update(dict.fromkeys(self._named_in(event.type, event.payload)))
+        return tuple(found)
 
 
 def _trace_id(traceparent: str) -> str:

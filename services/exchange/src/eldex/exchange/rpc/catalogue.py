@@ -25,6 +25,7 @@ from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers import catalogue as handlers
 from eldex.exchange.handlers.catalogue import Actor
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.masking import event_paths
 from eldex.exchange.wire import catalogue as wire
 from eldex.exchange.wire.catalogue_export import exported
 
@@ -183,7 +184,7 @@ class CatalogueService:
             self._work,
             request,
             call,
-            lambda stores, now: handlers.decide_access_request(command, stores, now),
+            lambda stores, now: handlers.decide_access_request(command, event_paths, stores, now),
             lambda done: pb.DecideAccessRequestResponse(
                 access_request=wire.access_request(done, self._today())
             ),

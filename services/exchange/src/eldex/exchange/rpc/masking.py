@@ -8,7 +8,8 @@ leak. Reading, dropping and writing happen in protobuf's C: some microseconds a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -16,7 +17,9 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from google.protobuf.message import DecodeError, Message
 
 from eldex.common.errors import InvalidRequest, Violation
+from eldex.common.logs import logger
 from eldex.exchange.domain.agreements import ALL, Agreement
+from eldex.exchange.domain.subscriptions import FeedEvent
 from eldex.exchange.rpc.methods import shapes_of
 
 ALWAYS_IN_REPLIES: Final = ("next_page_token",)
@@ -162,6 +165,72 @@ def check_grants(agreement: Agreement) -> None:
             for path in paths:
                 if path != ALL and not any(known(kind, [path]) for kind in kinds):
                     raise _unknown(grant.method, path)
+
+    check_event_grants(agreement)
+
+
+def check_event_grants(agreement: Agreement) -> None:
+    """Raise `InvalidRequest` for a grant of no event of the agreement, or an event without one."""
+    granted = [grant.event_type for grant in agreement.event_grants]
+    if granted and sorted(granted) != sorted(set(agreement.event_types)):
+        raise InvalidRequest(
+            Violation(
+                "agreement.event_grants",
+                "一旦限定事件字段，event_types 中的每类事件都须且只须有一项授权",
+                "once the fields of events are granted, each of event_types needs one grant",
+                "EVENT_GRANTS_INCOMPLETE",
+            )
+        )
+    for grant in agreement.event_grants:
+        kind = event_kind(grant.event_type)
+        if kind is None:
+            raise _unknown("event_grants", grant.event_type)
+        tree_of(kind, [path for path in grant.fields if path != ALL])
+
+
+def event_kind(event_type: str) -> Descriptor | None:
+    """An event's message by its full name; None: the contract at hand does not know it."""
+    try:
+        return descriptor_pool.Default().FindMessageTypeByName(event_type)
+    except KeyError:
+        return None
+
+
+def event_paths(event_type: str) -> list[str]:
+    """The paths of an event's fields down to plain values; none of an event that is not known."""
+    kind = event_kind(event_type)
+    return list(_paths(kind, 4)) if kind is not None else []
+
+
+def _paths(kind: Descriptor, depth: int) -> Iterator[str]:
+    for field in kind.fields:
+        inner = field.message_type
+        if inner is not None and inner.file.package.startswith("eldex.") and depth:
+            if not inner.GetOptions().map_entry:
+                yield from (f"{field.name}.{below}" for below in _paths(inner, depth - 1))
+        else:
+            yield field.name
+
+
+class EventFields:
+    """`EventMasks` by what the agreements grant: of several that cover an event, what any of them does."""
+
+    def __init__(self) -> None:
+        self._masks = Masks()
+
+    def masked(self, event: FeedEvent, agreements: Sequence[Agreement]) -> FeedEvent:
+        """The event as this subscriber may see it; of what cannot be masked, that it happened."""
+        granted = {path for each in agreements for path in each.event_fields(event.type)}
+        if ALL in granted:
+            return event
+        kind = event_kind(event.type)
+        mask = self._masks.of(kind, granted, ()) if kind is not None else None
+        try:
+            payload = b"" if mask is None else masked(mask, event.payload).SerializeToString()
+        except DecodeError:
+            logger().error("event_not_masked", event_id=event.event_id, event_type=event.type)
+            payload = b""
+        return replace(event, payload=payload)
 
 
 def _unknown(where: str, path: str) -> InvalidRequest:

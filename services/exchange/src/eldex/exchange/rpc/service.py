@@ -17,11 +17,11 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, Mark, UnitOfWork
 from eldex.exchange import handlers, wire
-from eldex.exchange.domain.agreements import Scope, decide_events
+from eldex.exchange.domain.agreements import Agreement, Scope, decide_events
 from eldex.exchange.domain.delivery.attributes import Selection, granting
 from eldex.exchange.domain.subscriptions import FeedEvent, State, Subscription
 from eldex.exchange.handlers import Feed, MessageLog, Stores
-from eldex.exchange.handlers.delivery import EventMasks, NotStreamed
+from eldex.exchange.handlers.delivery import DeliveryEvidence, EventMasks, NotStreamed, Streamed
 from eldex.exchange.handlers.dispatch import Dispatch
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.masking import check_grants
@@ -57,8 +57,10 @@ class ExchangeService:
         clock: Clock,
         dispatch: Dispatch,
         event_masks: EventMasks,
+        evidence: DeliveryEvidence,
     ) -> None:
         self._dispatch, self._event_masks = dispatch, event_masks
+        self._evidence = evidence
         self._work, self._agreements, self._feed = work, agreements, feed
         self._log, self._clock = log, clock
         self._connected: dict[str, int] = {}
@@ -210,7 +212,7 @@ class ExchangeService:
                     cursor = max(cursor, read[-1].cursor)
                 events = [event for event in read if selection.wants(event)]
                 if events or not all_read:
-                    yield self._delivery(events, cursor, subsystem)
+                    yield await self._delivery(events, cursor, subsystem)
                 elif not await self._feed.wait_beyond(newest, _HEARTBEAT_SECONDS):
                     yield pb.SubscribeResponse(cursor=cursor)
         finally:
@@ -239,7 +241,7 @@ class ExchangeService:
             case _:
                 return subscription.acknowledged
 
-    def _delivery(
+    async def _delivery(
         self, events: list[FeedEvent], cursor: int, subsystem: str
     ) -> pb.SubscribeResponse:
         for event in events:
@@ -254,10 +256,18 @@ class ExchangeService:
                 with telemetry.span("deliver to partner", SpanKind.PRODUCER, carrier, attributes):
                     pass  # the span marks the hand-over; its time is the stream's
         agreements, today = self._agreements.all(), day_of(self._clock())
-        masked = [
-            self._event_masks.masked(e, granting(agreements, subsystem, e, today)) for e in events
-        ]
-        return pb.SubscribeResponse(events=[wire.delivered(e) for e in masked], cursor=cursor)
+        by_agreement: dict[str, tuple[Agreement | None, list[FeedEvent]]] = {}
+        masked = []
+        for event in events:
+            granted = granting(agreements, subsystem, event, today)
+            masked.append(self._event_masks.masked(event, granted))
+            first = next(iter(granted), None)
+            by_agreement.setdefault(first.key if first else "", (first, []))[1].append(masked[-1])
+        message = pb.SubscribeResponse(events=[wire.delivered(e) for e in masked], cursor=cursor)
+        sent = message.SerializeToString()
+        for agreement, shown in by_agreement.values():
+            await self._evidence.streamed(Streamed(subsystem, agreement, shown, sent))
+        return message
 
 
 def _within_bytes(events: list[FeedEvent]) -> list[FeedEvent]:

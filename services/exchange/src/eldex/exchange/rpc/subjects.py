@@ -96,11 +96,12 @@ class Subjects:
         return tuple(found)
 
     def of_event(self, event_type: str, payload: bytes) -> tuple[str, ...]:
-        """All whom an event (by the full name of its message) names, each once."""
-        kind = message_factory.GetMessageClass(
-            descriptor_pool.Default().FindMessageTypeByName(event_type)
-        )
-        return self.of_message(kind.FromString(payload))
+        """All whom an event (by the full name of its message) names, each once; nobody in what is none."""
+        try:
+            kind = descriptor_pool.Default().FindMessageTypeByName(event_type)
+            return self.of_message(message_factory.GetMessageClass(kind).FromString(payload))
+        except (KeyError, DecodeError):
+            return ()
 
     def _readers(self, method: str) -> tuple[_Reader, _Reader]:
         service, _, name = method[1:].partition("/")

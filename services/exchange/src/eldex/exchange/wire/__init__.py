@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from eldex.api.exchange.v1 import agreement_pb2 as pb
 from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain.agreements import Agreement, FieldGrant, PurposeTerms
+from eldex.exchange.domain.agreements import Agreement, EventGrant, FieldGrant, PurposeTerms
 from eldex.exchange.domain.break_glass import BreakGlassReviewed, BreakGlassUsed
 from eldex.exchange.domain.message_log import LoggedRecord
 from eldex.exchange.domain.subscriptions import (
@@ -42,6 +42,9 @@ def agreement_in(message: pb.Agreement) -> Agreement:
         field_grants=[
             FieldGrant(each.method, tuple(each.reply_fields), tuple(each.request_fields))
             for each in message.field_grants
+        ],
+        event_grants=[
+            EventGrant(each.event_type, tuple(each.fields)) for each in message.event_grants
         ],
         caller_regions=_regions(message.caller_region_codes),
         subject_regions=_regions(message.subject_region_codes),
@@ -85,6 +88,10 @@ def agreement(found: Agreement) -> pb.Agreement:
                 request_fields=each.request_fields,
             )
             for each in found.field_grants
+        ],
+        event_grants=[
+            pb.EventGrant(event_type=each.event_type, fields=each.fields)
+            for each in found.event_grants
         ],
         caller_region_codes=[str(code) for code in found.caller_regions],
         subject_region_codes=[str(code) for code in found.subject_regions],
