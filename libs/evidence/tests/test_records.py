@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta, timezone
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from eldex.evidence.records import (
     MalformedRecord,
     Record,
+    Spelling,
     SteadyClock,
     message_digest,
     time_of,
@@ -231,3 +233,40 @@ def test_half_a_key_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "2026-11.key").write_text("00" * 31)
     with pytest.raises(NoSubjectKey, match="32 bytes"):
         SubjectKeys(tmp_path).hash("2026-11", "x")
+
+
+@settings(deadline=None)
+@given(records, records)
+def test_what_is_spelt_in_parts_is_the_one_spelling(kind: Record, other: Record) -> None:
+    """`kind` gives what its records have in common, `other` all that differs."""
+    told = Spelling(kind).line(
+        other.answered_at.isoformat(timespec="microseconds")[:26].encode(),
+        other.request_digest,
+        other.reply_digest,
+        other.subject_hashes,
+        b"2026-11",
+        other.trace_id,
+    )
+    whole = kind._replace(
+        answered_at=other.answered_at,
+        request_digest=other.request_digest,
+        reply_digest=other.reply_digest,
+        subject_hashes=other.subject_hashes,
+        subject_period="2026-11",
+        trace_id=other.trace_id,
+    )
+    assert told == whole.encode()
+
+
+def test_a_subject_is_told_by_an_hmac(tmp_path: Path) -> None:
+    keys = SubjectKeys(tmp_path)
+    keys.make("2026-11")
+    key = bytes.fromhex((tmp_path / "2026-11.key").read_text())
+    assert keys.hash("2026-11", "res_1") == hmac.digest(key, b"res_1", "sha256")
+
+
+def test_a_record_in_parts_is_not_longer_than_a_record_may_be() -> None:
+    spelling = Spelling(record(1))
+    many = [number.to_bytes(32, "big") for number in range(1_000)]
+    with pytest.raises(MalformedRecord, match="at most"):
+        spelling.line(b"2026-11-25T08:30:00.000000", bytes(32), b"", many, b"2026-11", "")

@@ -36,7 +36,7 @@ from eldex.evidence.segments import (
     Header,
     Seal,
     SegmentFile,
-    check_line,
+    check_lines,
     file_name,
     frame,
     read_segment,
@@ -150,8 +150,7 @@ class Log:
             NotARecord: one of them is none; nothing was appended.
             OSError: they could not be written (disk full, …); nothing was appended.
         """
-        for record in records:
-            check_line(record)
+        check_lines(records)
         leaves = [leaf_hash(record) for record in records]
         frames = [frame(leaf, record) for leaf, record in zip(leaves, records, strict=True)]
         with self._appending:

@@ -41,7 +41,7 @@ class MalformedBundle(EvidenceError):
     """What is said to be a bundle is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """That an exchange is in a log, at which place, and with which leaf."""
 
@@ -52,8 +52,8 @@ class Receipt:
     """With which the record's digests of request and reply were made; nobody else has it."""
 
     def __str__(self) -> str:
-        words = (self.origin, self.index, base64_of(self.leaf_hash), base64_of(self.salt))
-        return " ".join(map(str, (_RECEIPT, *words)))
+        leaf, salt = base64_of(self.leaf_hash), base64_of(self.salt)
+        return f"{_RECEIPT} {self.origin} {self.index} {leaf} {salt}"
 
     @classmethod
     def parse(cls, text: str) -> Receipt:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -146,12 +147,15 @@ def file_name(first: int, suffix: str) -> str:
 
 def frame(leaf: bytes, record: bytes) -> bytes:
     """A record as its line."""
-    return b"%b %b\n" % (base64_of(leaf).encode(), record)
+    return b"%b %b\n" % (b2a_base64(leaf, newline=False), record)
 
 
-def check_line(record: bytes) -> None:
-    """Check that bytes can be a line. Raises `NotARecord`."""
-    if b"\n" in record or b"\x00" in record or not 0 < len(record) <= MOST_BYTES:
+def check_lines(records: Sequence[bytes]) -> None:
+    """Check that each of some bytes can be a line. Raises `NotARecord`."""
+    together = b"".join(records)  # looked through once for all
+    lengths = [*map(len, records), 1]
+    is_sound = min(lengths) > 0 and max(lengths) <= MOST_BYTES
+    if b"\n" in together or b"\x00" in together or not is_sound:
         raise NotARecord(f"a record is one line of 1 to {MOST_BYTES} bytes, without NUL")
 
 

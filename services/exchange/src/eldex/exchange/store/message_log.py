@@ -171,14 +171,13 @@ class MessageLog:
 
     def _append(self, entries: Sequence[LogEntry]) -> tuple[int, list[bytes], list[Receipt | None]]:
         log = self._opened
-        lines, places = self._recorder.tell(entries)
+        lines, salts = self._recorder.tell(entries)
         appended = log.append(lines)
-        first, leaves = appended.first, appended.leaf_hashes
+        places = enumerate(appended.leaf_hashes, appended.first)
         receipts = [
-            place and Receipt(self.origin, first + place.number, leaves[place.number], place.salt)
-            for place in places
+            None if salt is None else Receipt(self.origin, *next(places), salt) for salt in salts
         ]
-        return first, lines, receipts
+        return appended.first, lines, receipts
 
     def _failed(self, error: Exception) -> None:
         number = error.errno if isinstance(error, OSError) else None
