@@ -16,6 +16,8 @@ Figures (`bench/out/results.jsonl`, a line each: name, value, floor, ratio, targ
 - `observability_on_over_off` — CPU of the registry's process per call.
 - `evidence_over_rsa2048` — CPU of a record of the message log over that of one RSA-2048 signature;
   `verify_leaves_per_second` — what `eldex-verify` checks, over 50,000 (`bench/evidence.py`).
+- `hop_…`, `overload_goodput` — what it costs that a call goes through the exchange (`bench/hop.py`).
+- `delivery_…`, `hung_partner_p99_ratio` — how soon partners have an event (`bench/deliveries.py`).
 
 What is not in a figure: one machine, a replica set and a broker of one node, loopback.
 """
@@ -30,13 +32,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
 
 from bench.child import ROOT, Job
+from bench.deliveries import RATE, deliver, environment
 from bench.evidence import TARGET_LEAVES, measure_evidence
+from bench.hop import bus_place, hop_in
 from bench.place import Contestant, Place, cpu_seconds, place
 
 OUT = ROOT / "bench" / "out" / "results.jsonl"
@@ -236,6 +241,8 @@ async def measure(root: Path, only: str, rounds: int) -> list[Figure]:
 
     if only == "evidence":  # needs no broker, no database, no callers
         return await evidence(root, rounds)
+    if only in {"hop", "deliveries"}:
+        return await bus(root, rounds, only)
     async with place(root) as where:
         bench = Bench(where, rounds=rounds)
         await bench.fill()
@@ -261,7 +268,11 @@ async def measure(root: Path, only: str, rounds: int) -> list[Figure]:
             await bench.observability(count=3_000, window=64)
         spans = (await where.sink.ask(do="count"))["spans"]
         print(f"\n{spans:,} spans were received; residents: {RESIDENTS:,}")
-        return bench.figures + ([] if only else await evidence(root, rounds))
+        figures = bench.figures
+    if not only:
+        figures += await evidence(root, rounds)
+        figures += await bus(root, rounds, only)
+    return figures
 
 
 async def evidence(root: Path, rounds: int) -> list[Figure]:
@@ -277,10 +288,40 @@ async def evidence(root: Path, rounds: int) -> list[Figure]:
     ]
 
 
+async def bus(folder: Path, rounds: int, only: str) -> list[Figure]:
+    """The exchange: the way through it beside the direct one, and how soon partners have an event."""
+    figures = []
+    async with (
+        bus_place(folder / "bus", **environment(folder)) as stack,
+        AsyncExitStack() as exits,
+    ):
+        if only in {"", "hop"}:
+            hop = await hop_in(stack, exits, rounds)
+            rates, alone = await hop.throughput(), await hop.alone()
+            direct, added = rates["direct"], alone["hop"] - alone["direct"]
+            figures += [
+                figure("hop_unary_over_direct", rates["hop"], direct, ">= 0.90", 0.90),
+                figure("hop_over_xroad_model", rates["hop"], rates["xroad"], ">= 8", 8.0),
+                figure("hop_plain_proxy_over_direct", rates["plain"], direct, "", None),
+                figure("hop_added_p50_over_bare", added, alone["bare"], "<= 1.5", 1.5),
+                figure("overload_goodput", *await hop.overload(), ">= 0.9", 0.9),
+            ]
+        if only in {"", "deliveries"}:
+            deliveries = await deliver(stack, exits, rounds)
+            p99, held = await deliveries.streams()
+            hung, well = await deliveries.hung_partner()
+            figures += [
+                figure("delivery_p99_seconds", p99, 1.0, "< 2", 2.0),
+                figure("delivery_events_per_second", held, RATE, ">= 1", 1.0),
+                figure("hung_partner_p99_ratio", hung, well, "<= 1.1", 1.1),
+            ]
+    return figures
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
-    parts = ("batched", "unary", "latency", "observability", "evidence")
+    parts = ("batched", "unary", "latency", "observability", "evidence", "hop", "deliveries")
     parser.add_argument("--only", choices=parts, default="", help="one part of it")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each contestant")
     args = parser.parse_args()
