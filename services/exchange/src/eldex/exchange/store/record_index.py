@@ -28,6 +28,8 @@ COLLECTIONS: Final = {
 _AT_ONCE: Final = 500
 _AGAIN_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 0.25
+"""After a batch: what comes meanwhile shares the next transaction. A search cuts it short."""
 
 
 class RecordIndex:
@@ -38,6 +40,7 @@ class RecordIndex:
         self._waiting: list[tuple[int, bytes]] = []
         self._task: asyncio.Task[None] | None = None
         self._grown = asyncio.Condition()
+        self._wanted = asyncio.Event()
 
     async def start(self, size: int, record: Callable[[int], bytes | None]) -> None:
         """Take over what was logged and not indexed when the process ended.
@@ -54,6 +57,7 @@ class RecordIndex:
             found = zip(numbers, lines, strict=True)
             self._take([(number, line) for number, line in found if line is not None])
             if self._task is not None:
+                self._wanted.set()
                 await asyncio.wait([self._task], timeout=_AGAIN_SECONDS)
 
     def add(self, first: int, lines: Sequence[bytes]) -> None:
@@ -77,12 +81,17 @@ class RecordIndex:
             del self._waiting[: len(batch)]
             async with self._grown:
                 self._grown.notify_all()
+            if len(self._waiting) < _AT_ONCE:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), _PAUSE_SECONDS)
+            self._wanted.clear()
 
     async def _caught_up(self) -> None:
         """Wait until what is logged now is searchable; not for ever, if the database is behind."""
         if not self._waiting:
             return
         newest = self._waiting[-1][0]
+        self._wanted.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CATCH_UP_SECONDS), self._grown:
                 await self._grown.wait_for(
@@ -139,6 +148,7 @@ class RecordIndex:
     async def close(self) -> None:
         """Give what is waiting a moment; the next start makes up for the rest."""
         if self._task is not None and not self._task.done():
+            self._wanted.set()
             await asyncio.wait([self._task], timeout=2.0)
 
 
