@@ -78,6 +78,9 @@ class ExchangeSettings(Settings):
 
     data_dir: Path
     """Where the message log is kept."""
+    max_in_flight: int = Field(256, gt=0)
+    """Calls beyond this many at a time are answered RESOURCE_EXHAUSTED; a department may hold half of
+    them. At a thousand calls a second these are a quarter of a second of waiting: more would only wait."""
     subject_keys_dir: Path | None = None
     """Where the keys are kept with which the log hashes whom a record is about; by default
     `subject-keys` in the data folder. Never in the backups of the log: they must be able to forget."""

@@ -2,18 +2,21 @@
 
 Who asks (certificate), by which agreement, for what purpose is decided before the call leaves; it
 travels to the service on the trunk; the evidence is on disk before the reply goes back, and its
-receipt goes with it. A denied call is evidence too.
+receipt goes with it. A denied call is evidence too; one beyond what can be served is turned away at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
 from opentelemetry.trace import SpanKind
+from prometheus_client import Counter as Metric
+from prometheus_client import Histogram
 
 from eldex.common import metrics, telemetry
 from eldex.common.errors import Denied, DomainError, Language, Overloaded, Unavailable
@@ -48,6 +51,10 @@ _OF_THE_STATE: Final = frozenset(
     {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED}
 )
 """Codes of refusals whose details tell of a record, past any mask."""
+_RETRY_AFTER_SECONDS: Final = 0.5
+_LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
+_BUSY: Final = {each: failure(Overloaded(_RETRY_AFTER_SECONDS), each) for each in _LANGUAGES}
+"""What a call beyond the limit is told, made once."""
 
 
 class ForwardingDoor(grpc.GenericRpcHandler):
@@ -60,9 +67,12 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         log: MessageLog,
         max_in_flight: int,
     ) -> None:
+        """A door; of `max_in_flight` calls at a time, each department may hold up to a half."""
         self._trunks, self._gate, self._log = trunks, gate, log
-        self._in_flight, self._max_in_flight = 0, max_in_flight
+        self._in_flight: Counter[str] = Counter()
+        self._most, self._most_each = max_in_flight, (max_in_flight + 1) // 2
         self._subjects = Subjects()
+        self._counted: dict[tuple[str, str], tuple[Metric, Histogram]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """A handler for any method of a department; None for what belongs to nobody."""
@@ -72,7 +82,15 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             return None
 
         async def forward(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-            answer = await self._answer(method, department, payload, context)
+            held = self._in_flight
+            if held.total() >= self._most or held[department] >= self._most_each:
+                answer = self._shed(department, context)
+            else:
+                held[department] += 1
+                try:
+                    answer = await self._answer(method, department, payload, context)
+                finally:
+                    held[department] -= 1
             context.set_trailing_metadata(answer.trailing())
             if answer.failure:
                 context.set_code(answer.failure.code)
@@ -80,6 +98,23 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             return answer.response
 
         return grpc.unary_unary_rpc_method_handler(forward)
+
+    def _shed(self, department: str, context: grpc.aio.ServicerContext[Any, Any]) -> Answer:
+        """Turn a call away before anything is done for it: the crowd must not cost what work costs.
+
+        It has been nowhere and learns nothing, so it is counted and leaves no record.
+        """
+        self._count(department, grpc.StatusCode.RESOURCE_EXHAUSTED.name, 0.0)
+        return Answer(failure=_BUSY[language_of(metadata_of(context).get("accept-language", ""))])
+
+    def _count(self, department: str, code: str, seconds: float) -> None:
+        counted = self._counted.get((department, code))
+        if counted is None:
+            name = "forwarded/" + department
+            counted = (metrics.calls.labels(name, code), metrics.call_seconds.labels(name))
+            self._counted[department, code] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     async def _answer(
         self,
@@ -110,8 +145,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             if answer.failure:
                 telemetry.failed(span, answer.failure.reason)
             seconds = time.perf_counter() - began
-            metrics.calls.labels("forwarded/" + department, code).inc()
-            metrics.call_seconds.labels("forwarded/" + department).observe(seconds)
+            self._count(department, code, seconds)
             logger().info(
                 "call_forwarded",
                 method=method,
@@ -141,25 +175,19 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         # A log that is known not to be writable: refused before anything has an effect.
         self._log.require()
         try:
-            if self._in_flight >= self._max_in_flight:
-                raise Overloaded(retry_after_seconds=0.5)
-            self._in_flight += 1
-            try:
-                asked = _asked(city, subsystem, method, metadata)
-                permit = await self._gate.admit(asked, payload)
-                going = carried(asked, permit, metadata)
-                response, failed = await self._forward(
-                    department, method, payload, going, timeout, language
-                )
-                if failed is None:
-                    response = await self._gate.pass_reply(permit, response)
-                else:
-                    if failed.code is grpc.StatusCode.NOT_FOUND or permit.withheld:
-                        self._gate.conceal(permit)
-                    if permit.is_masked and failed.code in _OF_THE_STATE:
-                        failed = _without_facts(failed, language)
-            finally:
-                self._in_flight -= 1
+            asked = _asked(city, subsystem, method, metadata)
+            permit = await self._gate.admit(asked, payload)
+            going = carried(asked, permit, metadata)
+            response, failed = await self._forward(
+                department, method, payload, going, timeout, language
+            )
+            if failed is None:
+                response = await self._gate.pass_reply(permit, response)
+            else:
+                if failed.code is grpc.StatusCode.NOT_FOUND or permit.withheld:
+                    self._gate.conceal(permit)
+                if permit.is_masked and failed.code in _OF_THE_STATE:
+                    failed = _without_facts(failed, language)
         except DomainError as error:
             failed = failure(error, language)
         except asyncio.CancelledError:
