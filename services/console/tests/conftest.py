@@ -314,11 +314,12 @@ async def a_death(told: Telling) -> Death:
     return Death(trace_id, resident, event)
 
 
-@pytest.fixture
-async def console(mongod: Mongod, tmp_path: Path) -> AsyncIterator[Console]:
-    """A console with one department that answers (subsidies) and one that is down (medical)."""
-    authority = Authority.open(tmp_path / "pki")
-    secrets = tmp_path / "secrets"
+@asynccontextmanager
+async def a_console(
+    mongod: Mongod, folder: Path, peers: dict[str, str], authority: Authority
+) -> AsyncIterator[Console]:
+    """A console with one department that answers (subsidies), and further peers."""
+    secrets = folder / "secrets"
     passwords = accounts.ensure(secrets)
     subsidies = SmallDepartment()
     async with subsidies.served(authority.issue(f"{CITY}/service/subsidies")) as address:
@@ -330,13 +331,22 @@ async def console(mongod: Mongod, tmp_path: Path) -> AsyncIterator[Console]:
                 "mongo_prefix": f"t{uuid.uuid4().hex[:12]}",
                 "tls_dir": authority.issue(f"{CITY}/service/console"),
                 "secrets_dir": secrets,
-                "peers": {"subsidies": address, "medical": f"127.0.0.1:{reserve()}"},
+                "peers": {"subsidies": address, **peers},
                 "otlp_listen": otlp,
                 "otlp_endpoint": otlp,
             }
         )
         async with serving(settings) as running:
             yield Console(running, settings, passwords, subsidies)
+
+
+@pytest.fixture
+async def console(mongod: Mongod, tmp_path: Path) -> AsyncIterator[Console]:
+    """A console with one department that answers (subsidies) and one that is down (medical)."""
+    authority = Authority.open(tmp_path / "pki")
+    down = {"medical": f"127.0.0.1:{reserve()}"}
+    async with a_console(mongod, tmp_path, down, authority) as served:
+        yield served
 
 
 @pytest.fixture

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
-
-from eldex.api.exchange.v1 import exchange_service_pb2
 from eldex.common.kafka import FlowState
-from eldex.common.rpc.server import grpc_server
-from eldex.common.rpc.tls import server_credentials
 from eldex.console.domain.people import Act
-from eldex.console.peers import PeerDepartments
-from eldex.local.authority import Authority
 
 if TYPE_CHECKING:
     from services.console.tests.conftest import Browserless, Console, Death
@@ -44,12 +36,13 @@ async def test_lag_holds_and_health_are_told_and_a_department_that_is_down_is_sh
     page = await reader.get("/flows")
     assert page.status == 200
     rows = rows_of(page.text)
-    assert "registry-residents Subsidies 2 1,234 1 m 01 s partition 1: UNAVAILABLE" in rows
+    assert (
+        "registry-residents Subsidies 2 1,234 1 m 01 s partition 1: UNAVAILABLE something it needs does not answer; it goes on by itself"
+        in rows
+    )
     assert "medical-insurance Subsidies 1 0 none –" in rows
     tiles = re.findall(r'<li class="tile (\S+)">\s*<b>([^<]+)', page.text)
     assert sorted(tiles) == [("down", "Medical insurance"), ("serving", "Subsidies")]
-    # There is no exchange among the peers: the page says so and goes on.
-    assert "The exchange does not tell now." in page.text
 
 
 async def test_the_lag_is_refreshed_by_a_part_of_the_page_alone(console: Console) -> None:
@@ -110,7 +103,7 @@ async def test_a_viewer_sees_dead_letters_but_cannot_replay_them_and_the_attempt
         "form_token": await reader.form_token(),
     }
     refused = await reader.post("/dead-letters/replay", form)
-    assert (refused.status, "only operators may replay" in refused.text) == (403, True)
+    assert (refused.status, "only operators may do this" in refused.text) == (403, True)
     looked = await reader.get(
         "/dead-letters/replay?department=subsidies&key=registry-residents/0/0"
     )
@@ -156,41 +149,45 @@ async def test_a_replay_of_something_that_is_not_there_is_refused_in_words(
         assert "Could not be replayed" in page
 
 
-async def test_the_subscribers_of_the_exchange_are_told_with_their_lag(tmp_path: Path) -> None:
-    authority = Authority.open(tmp_path / "pki")
-    answer = exchange_service_pb2.ListSubscriptionsResponse()
-    answer.subscriptions.add(
-        subsystem="partner-500100/elder-care",
-        subscription_name="deaths",
-        acknowledged_cursor=4_711,
-        lag_events=1_000,
-        lag_seconds=3_600.0,
-    )
+async def test_what_can_never_be_applied_is_closed_with_a_reason_by_an_operator(
+    console: Console, death: Death
+) -> None:
+    reader = await console.signed_in("operator")
+    key = await the_letters_key(reader)
+    asked = await reader.get(f"/dead-letters/close?department=subsidies&key={key}")
+    assert "Close this dead letter unapplied?" in asked.text
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', asked.text))
 
-    async def list_subscriptions(_: Any, __: Any) -> bytes:
-        return answer.SerializeToString()
+    without = await reader.post("/dead-letters/close", form | {"reason": " "})
+    page = (await reader.get(without.headers["location"])).text
+    assert "Could not be closed" in page
+    assert "say why" in page
+    assert "NO_POLICY_FOR_DIVISION" in (await reader.get("/flows")).text
 
-    handler = grpc.method_handlers_generic_handler(
-        "eldex.api.exchange.v1.ExchangeService",
-        {"ListSubscriptions": grpc.unary_unary_rpc_method_handler(list_subscriptions)},
-    )
-    server = grpc_server([handler])
-    credentials = server_credentials(authority.issue("511700/service/exchange"))
-    port = server.add_secure_port("127.0.0.1:0", credentials)
-    await server.start()
-    tls_dir = authority.issue("511700/service/console")
-    departments = PeerDepartments({"exchange": f"127.0.0.1:{port}"}, tls_dir)
-    try:
-        [partner] = (await departments.subscribers()).known
-        assert (partner.subsystem, partner.name, partner.cursor, partner.connected) == (
-            "partner-500100/elder-care",
-            "deaths",
-            4_711,
-            False,
-        )
-        assert (partner.lag_events, partner.lag_seconds, partner.seen_at) == (1_000, 3_600.0, None)
-        await server.stop(0)
-        assert (await departments.subscribers()).problem == "UNAVAILABLE"
-    finally:
-        await departments.close()
-        await server.stop(0)
+    viewer = await console.signed_in("viewer")
+    as_viewer = form | {"reason": "x", "form_token": await viewer.form_token()}
+    assert (await viewer.post("/dead-letters/close", as_viewer)).status == 403
+
+    form["request_id"] = str(uuid.uuid4())
+    done = await reader.post("/dead-letters/close", form | {"reason": "entered twice"})
+    assert "Closed: subsidies" in (await reader.get(done.headers["location"])).text
+    assert "None: everything could be applied." in (await reader.get("/flows")).text
+    assert "Closed by operator: entered twice" in (await reader.get("/flows?replayed=1")).text
+    console.subsidies.mended = True
+    form["request_id"] = str(uuid.uuid4())
+    too_late = await reader.post("/dead-letters/replay", form)
+    assert "DEAD_LETTER_CLOSED" in (await reader.get(too_late.headers["location"])).text
+    assert console.subsidies.ended == []
+    rows = rows_of((await reader.get("/actions")).text)
+    assert any("close a dead letter" in row and "entered twice" in row for row in rows)
+    assert death.event_id
+
+
+async def test_why_an_event_was_set_aside_is_said_in_the_readers_language(
+    console: Console, death: Death
+) -> None:
+    reader = await console.signed_in("viewer")
+    assert "no policy is in force for this division" in (await reader.get("/flows")).text
+    reader.language = "zh"
+    assert "该区划没有现行政策参数" in (await reader.get("/flows")).text
+    assert death.event_id

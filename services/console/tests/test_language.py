@@ -19,6 +19,7 @@ def texts() -> set[str]:
     found: set[str] = (
         set(words.DEPARTMENTS.values()) | set(words.EVENTS.values()) | set(words.SPANS.values())
     )
+    found |= {text for kind in words.NAMED.values() for text in kind.values()} | {words.ANSWERED}
     for template in (WEB / "templates").glob("*.html"):
         with template.open("rb") as file:
             for _, message, _, _ in extract("jinja2.ext:babel_extract", file):

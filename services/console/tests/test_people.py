@@ -121,7 +121,7 @@ async def test_a_form_that_is_too_large_is_refused_before_it_is_read(console: Co
 
 def test_development_accounts_are_made_once_with_random_passwords(tmp_path: Path) -> None:
     first = accounts.ensure(tmp_path)
-    assert set(first) == {"viewer", "operator"}
+    assert set(first) == {"viewer", "auditor", "operator"}
     assert accounts.ensure(tmp_path) == first
     assert len(set(first.values())) == 2
     for name in (accounts.FILE, accounts.PASSWORDS_FILE):
@@ -132,7 +132,7 @@ def test_development_accounts_are_made_once_with_random_passwords(tmp_path: Path
 def test_the_command_prints_what_it_made_and_sets_an_account(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "eldex.console.accounts", str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(r"viewer\t\S{16}\noperator\t\S{16}\n", said)
+    assert re.fullmatch(r"viewer\t\S{16}\nauditor\t\S{16}\noperator\t\S{16}\n", said)
     subprocess.run(
         [*command, "set", "lihua", "operator"], input="a long password\n", text=True, check=True
     )

@@ -236,6 +236,17 @@ async def test_the_map_shows_who_called_whom_and_who_told_whom_by_which_topic(
     assert death.trace_id
 
 
+async def test_a_map_of_more_than_can_be_counted_says_what_was_counted(
+    console: Console, death: Death, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = await console.signed_in()
+    assert "Counted:" not in (await reader.get("/map")).text
+    monkeypatch.setattr(span_store, "_MOST_EDGES", 2)
+    page = (await reader.get("/map")).text
+    assert "Counted: the newest 2 of 6 calls and events of this time." in page
+    assert death.trace_id
+
+
 @pytest.mark.parametrize("kind", list(SpanKind))
 async def test_every_kind_of_span_is_read(kind: SpanKind) -> None:
     request = an_export(1)

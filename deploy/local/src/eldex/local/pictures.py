@@ -21,7 +21,7 @@ _ROOT: Final = Path(__file__).parents[5]
 _DESK: Final[ViewportSize] = {"width": 1280, "height": 860}
 _PHONE: Final[ViewportSize] = {"width": 390, "height": 780}
 _LANGUAGES: Final = {"en": "en-GB", "zh": "zh-CN"}
-_QUIET: Final = (
+QUIET: Final = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -50,12 +50,13 @@ async def take(url: str, password: str, folder: Path) -> list[Path]:
     """Take every picture, in both languages, into a folder that exists; returns the files."""
     taken = []
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=browser(), args=list(_QUIET))
+        chromium = await playwright.chromium.launch(executable_path=browser(), args=list(QUIET))
         for language, locale in _LANGUAGES.items():
             desk = await chromium.new_context(viewport=_DESK, locale=locale, device_scale_factor=1)
             page = await _signed_in(desk, url, password)
             trace = await _newest_trace(page, url)
             matter = f"/matters?q={trace}"
+            record = await _newest_record(page, url, trace)
             for name, path in {
                 "overview": "/",
                 "traces": "/traces?window=1d",
@@ -63,6 +64,9 @@ async def take(url: str, password: str, folder: Path) -> list[Path]:
                 "matter": matter,
                 "map": "/map?window=1d",
                 "flows": "/flows",
+                "record": record,
+                "subscribers": "/subscribers",
+                "catalogue": "/catalogue",
             }.items():
                 await page.goto(url + path)
                 taken.append(await _shoot(page, folder / f"{name}-{language}.png"))
@@ -98,6 +102,14 @@ async def _newest_trace(page: Page, url: str) -> str:
     await page.locator("form.search button").click()
     await page.locator(".trace-line a").first.click()
     return page.url.rpartition("/")[2]
+
+
+async def _newest_record(page: Page, url: str, trace: str) -> str:
+    """The newest record of the story in the message log; the search itself, if there is none."""
+    search = f"/log?window=all&trace={trace}"
+    await page.goto(url + search)
+    found = page.locator("tbody a[href^='/log/']")
+    return await found.first.get_attribute("href") or search if await found.count() else search
 
 
 async def _shoot(page: Page, file: Path) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -32,13 +33,18 @@ from eldex.common.settings import Settings
 from eldex.console.accounts import FileAccounts
 from eldex.console.handlers import Ports
 from eldex.console.peers import PeerDepartments
+from eldex.console.peers.exchange import PeerExchange
 from eldex.console.rpc import Intake, otlp_server
 from eldex.console.store import actions as action_store
+from eldex.console.store import log_keys
 from eldex.console.store import spans as span_store
 from eldex.console.store.actions import MongoActions
+from eldex.console.store.log_keys import MongoLogKeys
 from eldex.console.store.spans import MongoSpans
 from eldex.console.web.app import new_web
 from eldex.console.web.pages import application
+from eldex.evidence.errors import EvidenceError
+from eldex.evidence.policy import Policy
 
 _DRAIN_SECONDS = 5.0
 
@@ -52,6 +58,9 @@ class ConsoleSettings(Settings):
     """Whether readers come over TLS: then the session's cookie travels over nothing else."""
     otlp_listen: str = "127.0.0.1:4317"
     """Where traces are received (OTLP gRPC, no TLS: the loopback, or a closed network)."""
+    log_policy_file: Path | None = None
+    """The keys that proofs of the message log are checked against (C2SP tlog-policy), got from the
+    exchange's people in person; without it, those that the exchange told first."""
     span_ttl_days: int = Field(7, ge=1, le=90)
     """How long a span is kept; another setting holds for spans received from then on."""
 
@@ -70,6 +79,7 @@ class Running:
 async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
     """Serve inside a running loop; what was received is kept before it leaves."""
     credentials = server_credentials(settings.tls_dir)  # before anything is open
+    policy = _policy(settings.log_policy_file)
     async with AsyncExitStack() as stack:
         # Its own questions (every few seconds) are no matter of the city and are not traced; a
         # replay continues the trace in which the event was met, which is.
@@ -79,12 +89,22 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
         stack.callback(provider.shutdown)
         database = f"{settings.mongo_prefix}_console"
         backend = await stack.enter_async_context(mongo.connect(settings.mongo_uri, database))
-        await backend.prepare({**span_store.COLLECTIONS, **action_store.COLLECTIONS})
+        await backend.prepare(
+            {**span_store.COLLECTIONS, **action_store.COLLECTIONS, **log_keys.COLLECTIONS}
+        )
         spans = MongoSpans(backend, system_clock, timedelta(days=settings.span_ttl_days))
         accounts = FileAccounts(settings.secrets_dir)
         departments = PeerDepartments(settings.peers, settings.tls_dir)
         stack.push_async_callback(departments.close)
-        ports = Ports(spans, MongoActions(backend), accounts, departments, system_clock)
+        ports = Ports(
+            spans,
+            MongoActions(backend),
+            accounts,
+            departments,
+            PeerExchange(departments.peer("exchange")),
+            MongoLogKeys(backend, system_clock, policy),
+            system_clock,
+        )
 
         ready = [False]
 
@@ -114,6 +134,15 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
             writing.cancel()
             await asyncio.wait([writing])
             logger().info("service_stopped")
+
+
+def _policy(path: Path | None) -> Policy | None:
+    try:
+        return None if path is None else Policy.read(path)
+    except (EvidenceError, OSError) as error:
+        raise CannotStart(
+            f"ELDEX_LOG_POLICY_FILE is not a file of trusted keys: {error}"
+        ) from error
 
 
 async def _health_server(

@@ -42,8 +42,13 @@ class DeadLetter:
     subject: str
     reason: str
     detail: str
+    detail_zh: str
+    """Empty of those that were set aside before it was kept."""
     set_aside_at: datetime
     replayed_at: datetime | None
+    closed_at: datetime | None
+    closed_by: str
+    closing_reason: str
     trace_id: str
 
 
@@ -62,6 +67,12 @@ class Department:
     dead_letters_waiting: int = 0
     dead_letters: tuple[DeadLetter, ...] = ()
     """The first of them."""
+    certificate_ends_at: datetime | None = None
+    """When the certificate that it shows ends; None: it did not tell."""
+
+    def certificate_days(self, now: datetime) -> int | None:
+        """Whole days that its certificate still lasts; negative: it has ended."""
+        return (self.certificate_ends_at - now).days if self.certificate_ends_at else None
 
     def by_topic(self) -> list[TopicLag]:
         """The lag of each topic over its partitions."""
@@ -90,25 +101,3 @@ class TopicLag:
             max(flow.lag_seconds for flow in flows),
             tuple(flow for flow in flows if flow.held_because),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Subscriber:
-    """A partner that follows the exchange's events (订阅方)."""
-
-    subsystem: str
-    name: str
-    event_types: tuple[str, ...]
-    cursor: int
-    lag_events: int
-    lag_seconds: float
-    seen_at: datetime | None
-    connected: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribers:
-    """All of them, or why they are not known."""
-
-    known: tuple[Subscriber, ...] = ()
-    problem: str = ""

@@ -20,8 +20,15 @@ class Role(StrEnum):
 
     VIEWER = "viewer"
     """Look (查看员)."""
+    AUDITOR = "auditor"
+    """Look, also into the message log (审计员)."""
     OPERATOR = "operator"
-    """Look, and replay dead letters (操作员)."""
+    """Look, also into the message log; replay, hold, close (操作员)."""
+
+    @property
+    def reads_log(self) -> bool:
+        """Whether it may look into the message log; each look is recorded."""
+        return self is not Role.VIEWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,12 @@ class Act(StrEnum):
     SIGN_IN = "sign-in"
     SIGN_OUT = "sign-out"
     REPLAY = "replay"
+    CLOSE = "close"
+    PAUSE = "pause"
+    RESUME = "resume"
+    REPLAY_SUBSCRIPTION = "replay-subscription"
+    REDELIVER = "redeliver"
+    LOOK_INTO_LOG = "look-into-log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +89,28 @@ class SignInThrottled(DomainError):
 
 
 class OperatorsOnly(Denied):
-    """A viewer tried what only operators may do."""
+    """Somebody else tried what only operators may do."""
 
     def __init__(self) -> None:
-        super().__init__(missing="only operators may replay", missing_zh="仅操作员可以重放死信")
+        super().__init__(missing="only operators may do this", missing_zh="此操作仅限操作员")
+
+
+class LogReadersOnly(Denied):
+    """A viewer tried to look into the message log."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            missing="only operators and auditors look into the message log",
+            missing_zh="仅操作员和审计员可以查看交换日志",
+        )
+
+
+class NoReason(DomainError):
+    """What cannot be undone needs a reason."""
+
+    kind, reason = Kind.INVALID, "REASON_MISSING"
+    zh = "请写明理由"
+    en = "say why"
 
 
 class LooksLikeIdentityNumber(DomainError):

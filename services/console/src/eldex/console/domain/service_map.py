@@ -28,6 +28,17 @@ class Edge:
         return self.errors / self.count if self.count else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The edges of a while, and of how much of it they tell."""
+
+    edges: list[Edge]
+    counted: int
+    """Calls and events that were counted: the newest."""
+    total: int
+    """Calls and events of the while."""
+
+
 class Place(NamedTuple):
     """Something with a place on the map."""
 

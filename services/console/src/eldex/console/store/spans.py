@@ -10,7 +10,7 @@ from eldex.common.clock import Clock
 from eldex.common.logs import logger
 from eldex.common.mongo import MongoBackend
 from eldex.common.store import Document, Index
-from eldex.console.domain.service_map import DELIVERIES, Edge
+from eldex.console.domain.service_map import DELIVERIES, Edge, Edges
 from eldex.console.domain.spans import Kind, Span, SpanEvent, SpanLink, Tags, instant, party_of
 from eldex.console.domain.traces import Search, Trace, TraceSummary, tree
 
@@ -23,7 +23,7 @@ _MOST_AT_ONCE = 4_000
 _MOST_SCANNED = 50_000
 """A search looks through at most this many of the newest spans that fit."""
 _MOST_EDGES = 20_000
-"""The map is drawn from at most this many of the newest calls and events."""
+"""The map is drawn from at most this many of the newest calls and events, and says so."""
 MOST_SPANS_OF_A_TRACE: Final = 2_000
 _MOST_SPANS_OF_A_MATTER = 5_000
 _SEEN_AGAIN = timedelta(hours=12)
@@ -168,12 +168,13 @@ class MongoSpans:
             found.setdefault(service, []).append(name)
         return found
 
-    async def edges(self, since: datetime, until: datetime) -> list[Edge]:
+    async def edges(self, since: datetime, until: datetime) -> Edges:
         """Calls by the caller's and the callee's spans; events by producer's and consumer's."""
+        entries = {"entry": True, "at": {"$gte": since, "$lt": until}}
         outside = {"$ifNull": ["$caller", ""]}
         known = {"$ifNull": [{"$first": "$above.service"}, ""]}
         stages: list[Document] = [
-            {"$match": {"entry": True, "at": {"$gte": since, "$lt": until}}},
+            {"$match": entries},
             {"$sort": {"at": -1}},
             {"$limit": _MOST_EDGES},
             {
@@ -206,7 +207,9 @@ class MongoSpans:
             if caller and caller != ends["callee"]:
                 counts = (document["count"], document["errors"], document["mean_us"])
                 edges.append(Edge(caller, ends["callee"], ends["topic"], *counts))
-        return sorted(edges, key=lambda e: (e.caller, e.callee, e.topic))
+        edges.sort(key=lambda e: (e.caller, e.callee, e.topic))
+        total = await self._backend.count(SPANS, entries)
+        return Edges(edges, min(total, _MOST_EDGES), total)
 
     async def count(self) -> int:
         """About how many are kept."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from fastapi import FastAPI
+from starlette.datastructures import FormData
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -125,3 +126,14 @@ def safe_next(target: str) -> str:
 def address_of(request: Request) -> str:
     """Where a request comes from, as far as the connection tells."""
     return request.client.host if request.client else ""
+
+
+def text_of(form: FormData | Mapping[str, object], name: str, longest: int = 300) -> str:
+    """A field of a form or a query, without blanks around it; empty if there is none."""
+    value = form.get(name, "")
+    return value.strip()[:longest] if isinstance(value, str) else ""
+
+
+def see(path: str) -> Response:
+    """Go on to another page, after a form."""
+    return RedirectResponse(path, 303)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import timedelta
+from typing import Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI
-from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from eldex.common.errors import DomainError, NotFound
 from eldex.console import handlers
 from eldex.console.domain.matters import TRACE_ID
 from eldex.console.domain.people import OperatorsOnly, Role
 from eldex.console.handlers import Replay
-from eldex.console.web import drawing, language
-from eldex.console.web.app import Web, address_of, new_app, safe_next
+from eldex.console.web import drawing, exchange_pages, language
+from eldex.console.web.app import Web, address_of, new_app, safe_next, see, text_of
 from eldex.console.web.search_form import LIMITS, WINDOWS, SearchForm, refuse_identity_numbers
 from eldex.console.web.session import check_form
 
@@ -31,16 +30,9 @@ def application(web: Web) -> FastAPI:
     app = new_app(web)
     for routes in (_entrance, _traces, _matters, _flows):
         app.include_router(routes(web))
+    for router in exchange_pages.routes(web):
+        app.include_router(router)
     return app
-
-
-def _text(form: FormData | Mapping[str, object], name: str, longest: int = 300) -> str:
-    value = form.get(name, "")
-    return value.strip()[:longest] if isinstance(value, str) else ""
-
-
-def _see(path: str) -> Response:
-    return RedirectResponse(path, 303)
 
 
 def _entrance(web: Web) -> APIRouter:
@@ -50,7 +42,7 @@ def _entrance(web: Web) -> APIRouter:
     async def sign_in_page(request: Request) -> Response:
         target = safe_next(request.query_params.get("next", "/"))
         if web.sessions.find(request):
-            return _see(target)
+            return see(target)
         return web.pages.render(
             request, "sign_in.html", target=target, problem="", user="", any=web.keyring.any()
         )
@@ -58,7 +50,7 @@ def _entrance(web: Web) -> APIRouter:
     @router.post("/sign-in")
     async def sign_in(request: Request) -> Response:
         form = await request.form()
-        user, target = _text(form, "user", 100), safe_next(_text(form, "next"))
+        user, target = text_of(form, "user", 100), safe_next(text_of(form, "next"))
         # Not stripped: blanks may be part of it.
         password = form.get("password", "")
         try:
@@ -76,7 +68,7 @@ def _entrance(web: Web) -> APIRouter:
                 user=user,
                 any=web.keyring.any(),
             )
-        response = _see(target)
+        response = see(target)
         web.sessions.open(response, account)
         return response
 
@@ -85,13 +77,13 @@ def _entrance(web: Web) -> APIRouter:
         session = web.sessions.need(request)
         check_form(session, (await request.form()).get("form_token"))
         await handlers.sign_out(session.account, address_of(request), web.ports)
-        response = _see("/sign-in")
+        response = see("/sign-in")
         web.sessions.close(response)
         return response
 
     @router.get("/language/{code}")
     async def choose_language(request: Request, code: str) -> Response:
-        response = _see(safe_next(request.query_params.get("next", "/")))
+        response = see(safe_next(request.query_params.get("next", "/")))
         if code in {"zh", "en"}:
             response.set_cookie(
                 language.COOKIE, code, max_age=_LANGUAGE_LIFE_SECONDS, samesite="strict"
@@ -148,12 +140,13 @@ def _traces(web: Web) -> APIRouter:
         window = request.query_params.get("window", "1h")
         window = window if window in WINDOWS else "1h"
         now = web.ports.clock()
-        edges = await web.ports.spans.edges(now - WINDOWS[window], now + timedelta(minutes=1))
+        found = await web.ports.spans.edges(now - WINDOWS[window], now + timedelta(minutes=1))
         return web.pages.render(
             request,
             "map.html",
-            edges=edges,
-            picture=drawing.service_map(edges),
+            edges=found.edges,
+            found=found,
+            picture=drawing.service_map(found.edges),
             node_size=(drawing.NODE_WIDTH, drawing.NODE_HEIGHT),
             window=window,
             windows=list(WINDOWS),
@@ -171,9 +164,9 @@ def _matters(web: Web) -> APIRouter:
         session = web.sessions.need(request)
         form = await request.form()
         check_form(session, form.get("form_token"))
-        query = _text(form, "q", 200)
+        query = text_of(form, "q", 200)
         refuse_identity_numbers(query)
-        return _see(f"/matters?{urlencode({'q': query})}")
+        return see(f"/matters?{urlencode({'q': query})}")
 
     @router.get("/matters")
     async def matter(request: Request) -> Response:
@@ -218,14 +211,13 @@ def _flows(web: Web) -> APIRouter:
             part or "flows.html",
             departments=departments,
             letters=[letter for each in departments for letter in each.dead_letters],
-            subscribers=await web.ports.departments.subscribers(),
             replayed=replayed,
             operator=session.account.role is Role.OPERATOR,
             action=await web.ports.actions.find(shown) if shown else None,
         )
 
-    @router.get("/dead-letters/replay")
-    async def confirm(request: Request) -> Response:
+    @router.get("/dead-letters/{deed}")
+    async def confirm(request: Request, deed: Literal["replay", "close"]) -> Response:
         session = web.sessions.need(request)
         if session.account.role is not Role.OPERATOR:
             raise OperatorsOnly
@@ -238,6 +230,8 @@ def _flows(web: Web) -> APIRouter:
         return web.pages.render(
             request,
             "_confirm.html" if part else "confirm.html",
+            part="_confirm.html",
+            deed=deed,
             letter=letter,
             request_id=str(uuid.uuid4()),
         )
@@ -248,12 +242,30 @@ def _flows(web: Web) -> APIRouter:
         form = await request.form()
         check_form(session, form.get("form_token"))
         command = Replay(
-            _text(form, "department"), _text(form, "key", 200), _text(form, "request_id", 36)
+            text_of(form, "department"), text_of(form, "key", 200), text_of(form, "request_id", 36)
         )
         ended = await handlers.replay(
             command, session.account, address_of(request), language.choose(request), web.ports
         )
-        return _see(f"/flows?action={ended.key}")
+        return see(f"/flows?action={ended.key}")
+
+    @router.post("/dead-letters/close")
+    async def close(request: Request) -> Response:
+        session = web.sessions.need(request)
+        form = await request.form()
+        check_form(session, form.get("form_token"))
+        command = Replay(
+            text_of(form, "department"), text_of(form, "key", 200), text_of(form, "request_id", 36)
+        )
+        ended = await handlers.close_letter(
+            command,
+            text_of(form, "reason", 500),
+            session.account,
+            address_of(request),
+            language.choose(request),
+            web.ports,
+        )
+        return see(f"/flows?action={ended.key}")
 
     @router.get("/actions")
     async def actions(request: Request) -> Response:

@@ -76,6 +76,12 @@ def _environment(language: Language) -> Environment:
         "event_words": partial(words.event, language=language),
         "span_words": partial(words.span, language=language),
         "about_words": partial(words.about, language=language),
+        "named": partial(_named, language=language),
+        "reason_words": partial(words.reason, language=language),
+        "system": system,
+        "day": lambda day: day.isoformat(),
+        "china_minute": lambda at: at.astimezone(CHINA).strftime("%Y-%m-%dT%H:%M"),
+        "china_day": lambda at: at.astimezone(CHINA).date().isoformat(),
         "colour": drawing.colour,
         "say": say,
         "short": lambda full_name: full_name.rpartition(".")[2],
@@ -85,6 +91,15 @@ def _environment(language: Language) -> Environment:
     environment.filters.update(named)
     environment.globals["asset"] = _asset
     return environment
+
+
+def _named(name: str, kind: str, language: Language) -> str:
+    return words.named(name, kind, language)
+
+
+def system(path: str) -> str:
+    """A subsystem as people write it: without what every one begins with."""
+    return path.removeprefix("member/")
 
 
 def _asset(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from eldex.common.clock import CHINA
 from eldex.common.privacy import masked
 from eldex.console.domain.people import LooksLikeIdentityNumber
+from eldex.console.domain.proofs import LogSearch
 from eldex.console.domain.traces import Search
 
 WINDOWS: Final = {
@@ -32,8 +33,43 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's mark for a text that is tran
 
 
 @dataclass(slots=True)
-class SearchForm:
-    """What was typed, kept as it was typed."""
+class TimeForm:
+    """From when to when, kept as it was typed."""
+
+    window: str = "1h"
+    since: str = ""
+    until: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Field → what to mend, in English (the id of the translation)."""
+
+    def between(self, now: datetime) -> tuple[datetime, datetime]:
+        """The time that is meant; `problems` tell what cannot be understood."""
+        if self.window != "custom":
+            self.window = self.window if self.window in WINDOWS else "1h"
+            # A little into the future, for senders whose clock is ahead.
+            return now - WINDOWS[self.window], now + timedelta(minutes=1)
+        since = self.instant("since") or now - WINDOWS["1h"]
+        until = self.instant("until") or now
+        if since >= until:
+            self.problems["until"] = N_("The end must be after the beginning.")
+        return since, until
+
+    def instant(self, name: str) -> datetime | None:
+        """A field as an instant; a time without its zone is China's."""
+        text = getattr(self, name)
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            self.problems[name] = N_("Give a day and a time, such as 2026-11-22T08:30.")
+            return None
+        if found is None:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=CHINA)).astimezone(UTC)
+
+
+@dataclass(slots=True)
+class SearchForm(TimeForm):
+    """A search of traces as it was typed."""
 
     service: str = ""
     operation: str = ""
@@ -41,12 +77,7 @@ class SearchForm:
     min: str = ""
     max: str = ""
     errors: str = ""
-    window: str = "1h"
-    since: str = ""
-    until: str = ""
     limit: str = "20"
-    problems: dict[str, str] = field(default_factory=dict)
-    """Field → what to mend, in English (the id of the translation)."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> SearchForm:
@@ -62,7 +93,7 @@ class SearchForm:
 
     def search(self, now: datetime) -> Search | None:
         """The search, or None and `problems`."""
-        since, until = self._window(now)
+        since, until = self.between(now)
         found = Search(
             since=since,
             until=until,
@@ -81,28 +112,6 @@ class SearchForm:
     def _limit(self) -> int:
         known = [limit for limit in LIMITS if str(limit) == self.limit]
         return known[0] if known else LIMITS[0]
-
-    def _window(self, now: datetime) -> tuple[datetime, datetime]:
-        if self.window != "custom":
-            self.window = self.window if self.window in WINDOWS else "1h"
-            # A little into the future, for senders whose clock is ahead.
-            return now - WINDOWS[self.window], now + timedelta(minutes=1)
-        since = self._instant("since") or now - WINDOWS["1h"]
-        until = self._instant("until") or now
-        if since >= until:
-            self.problems["until"] = N_("The end must be after the beginning.")
-        return since, until
-
-    def _instant(self, name: str) -> datetime | None:
-        text = getattr(self, name)
-        try:
-            found = datetime.fromisoformat(text) if text else None
-        except ValueError:
-            self.problems[name] = N_("Give a day and a time, such as 2026-11-22T08:30.")
-            return None
-        if found is None:
-            return None
-        return (found if found.tzinfo else found.replace(tzinfo=CHINA)).astimezone(UTC)
 
     def _tags(self) -> tuple[str, ...]:
         try:
@@ -131,3 +140,57 @@ def refuse_identity_numbers(*texts: str) -> None:
     """Raise `LooksLikeIdentityNumber` if there is one; it is neither kept nor repeated."""
     if any(masked(text) != text for text in texts):
         raise LooksLikeIdentityNumber
+
+
+_TRACE = re.compile(r"([0-9a-f]{32})?")
+CODES: Final = (
+    "OK", "PERMISSION_DENIED", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS",
+    "FAILED_PRECONDITION", "ABORTED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED",
+    "CANCELLED", "INTERNAL",
+)  # fmt: skip
+KINDS: Final = ("call", "admin", "delivery")
+
+
+@dataclass(slots=True)
+class LogForm(TimeForm):
+    """A search of the message log as it was typed."""
+
+    window: str = "1d"
+    subsystem: str = ""
+    method: str = ""
+    agreement: str = ""
+    code: str = ""
+    trace: str = ""
+    kind: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> LogForm:
+        """Read a query string; raises `LooksLikeIdentityNumber`."""
+        form = cls()
+        names = ("window", "since", "until", "subsystem", "method", "agreement", "trace")
+        for name in names:
+            setattr(form, name, query.get(name, getattr(form, name)).strip()[:200])
+        form.code = query.get("code", "") if query.get("code") in CODES else ""
+        form.kind = query.get("kind", "") if query.get("kind") in KINDS else ""
+        form.trace = form.trace.lower()
+        refuse_identity_numbers(form.subsystem, form.method, form.agreement, form.trace)
+        return form
+
+    def search(self, now: datetime) -> LogSearch | None:
+        """The search, or None and `problems`."""
+        since, until = (None, None) if self.window == "all" else self.between(now)
+        if not _TRACE.fullmatch(self.trace):
+            self.problems["trace"] = N_("A trace id has 32 hexadecimal digits.")
+        if self.problems:
+            return None
+        whole = self.subsystem.startswith(("member/", "service/")) or not self.subsystem
+        return LogSearch(
+            since=since,
+            until=until,
+            subsystem=self.subsystem if whole else f"member/{self.subsystem}",
+            method=self.method,
+            agreement_key=self.agreement,
+            code=self.code,
+            trace_id=self.trace,
+            kind=self.kind,
+        )

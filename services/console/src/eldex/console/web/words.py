@@ -96,6 +96,95 @@ SPANS: Final = {
 }
 """What the house's own spans are called; `%s` is the topic."""
 
+NAMED: Final = {
+    "standing": {
+        "in-force": "in force",
+        "not-yet": "not yet in force",
+        "ended": "ended",
+        "suspended": "suspended",
+    },
+    "term": {
+        "methods": "Data services",
+        "purposes": "Purposes",
+        "consent": "Purposes that need consent",
+        "legal_basis": "Legal basis",
+        "valid_from": "From",
+        "valid_to": "Until (exclusive)",
+        "reply_fields": "Fields of the reply",
+        "request_fields": "Fields of the request",
+        "event_types": "Events",
+        "region_codes": "Divisions of the events",
+        "caller_region_codes": "Cities that may call",
+        "subject_region_codes": "Divisions of the people",
+        "rows_per_call": "Rows a call",
+        "rows_per_day": "Rows a day",
+        "checks_subjects": "People's divisions are checked",
+        "permits_break_glass": "Permits emergencies",
+        "conceals_existence": "Conceals whether somebody is there",
+        "suspended": "Suspended",
+    },
+    "class": {
+        "unconditional": "unconditional",
+        "conditional": "conditional",
+        "not-shared": "not shared",
+    },
+    "personal": {"personal": "personal", "sensitive": "sensitive"},
+    "mode": {
+        "service": "data service",
+        "verification": "verification",
+        "unspecified": "not said",
+    },
+    "cycle": {
+        "real-time": "in real time",
+        "monthly": "monthly",
+        "yearly": "yearly",
+        "as-needed": "as needed",
+        "unspecified": "not said",
+    },
+    "role": {"provider": "provider", "operator": "operator of the exchange"},
+    "request": {"pending": "waiting", "granted": "granted", "denied": "denied"},
+    "record": {"call": "call", "admin": "administration", "delivery": "delivery of an event"},
+    "check": {
+        "record": "The record is spelt in its one canonical form and is the one asked for",
+        "inclusion": "Its leaf leads up to the root of the checkpoint",
+        "signature": "The checkpoint is signed with the log's key that is trusted here",
+        "witnesses": "Enough partners have co-signed the checkpoint",
+    },
+    "kind": {"stream": "stream", "webhook": "webhook", "unspecified": "stream"},
+    "state": {"active": "active", "paused": "paused", "deleted": "given up"},
+    "cause": {
+        "owner": "by its owner",
+        "operator": "by operators",
+        "endpoint-dead": "the endpoint accepted nothing for too long",
+        "endpoint-gone": "the endpoint answered 410 Gone",
+    },
+    "act": {
+        "sign-in": "sign in",
+        "sign-out": "sign out",
+        "replay": "replay",
+        "close": "close a dead letter",
+        "pause": "hold a delivery",
+        "resume": "resume a delivery",
+        "replay-subscription": "replay a subscription",
+        "redeliver": "redeliver",
+        "look-into-log": "look into the message log",
+    },
+    "account": {"viewer": "Viewer", "auditor": "Auditor", "operator": "Operator"},
+    "reason": {
+        "TIMEOUT": "the endpoint did not answer in time",
+        "NAME_UNKNOWN": "the endpoint's name is not known",
+        "NOT_REACHED": "the endpoint could not be reached",
+        "NO_ANSWER": "the endpoint broke off without an answer",
+        "TLS_REFUSED": "the endpoint's certificate was not accepted",
+        "ENDPOINT_REFUSED": "the endpoint's address is not allowed",
+        "UNAVAILABLE": "something it needs does not answer; it goes on by itself",
+        "DEFECT": "a defect of the service; see its log",
+    },
+}
+"""Words for what the exchange and the departments tell by stable names, by the kind of name."""
+
+ANSWERED: Final = "the endpoint answered HTTP %s"
+
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -129,3 +218,15 @@ def span(name: str, language: Language) -> str:
     if topic and "%s" in SPANS.get(verb, ""):
         return translate(SPANS[verb], language).replace("%s", topic)
     return translate(SPANS.get(name, name), language)
+
+
+def named(name: str, kind: str, language: Language) -> str:
+    """A stable name in words; one that is not known here as it is."""
+    return translate(NAMED[kind].get(name, name), language)
+
+
+def reason(code: str, language: Language) -> str:
+    """Why an event could not be delivered, in words; empty if there are none."""
+    if code.startswith("HTTP_"):
+        return translate(ANSWERED, language).replace("%s", code[5:])
+    return translate(NAMED["reason"][code], language) if code in NAMED["reason"] else ""

@@ -14,11 +14,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from eldex.api.exchange.v1.agreement_pb2 import Subscription
 from eldex.api.operations.v1 import operations_service_pb2 as operations
 from eldex.common.dates import instant
 from eldex.common.privacy import masked
-from eldex.console.domain.flows import DeadLetter, Flow, Subscriber
+from eldex.console.domain.flows import DeadLetter, Flow
 from eldex.console.domain.spans import Kind, Span, SpanEvent, SpanLink, Tags
 
 _KINDS = {
@@ -130,7 +129,7 @@ def flow(message: operations.Flow) -> Flow:
 
 def dead_letter(message: operations.DeadLetter, department: str) -> DeadLetter:
     """One dead letter."""
-    replayed = message.HasField("replayed_at")
+    replayed, closed = message.HasField("replayed_at"), message.HasField("closed_at")
     return DeadLetter(
         department=department,
         key=message.dead_letter_key,
@@ -142,21 +141,11 @@ def dead_letter(message: operations.DeadLetter, department: str) -> DeadLetter:
         subject=message.subject,
         reason=message.reason,
         detail=message.detail,
+        detail_zh=message.detail_zh,
         set_aside_at=instant(message.set_aside_at),
         replayed_at=instant(message.replayed_at) if replayed else None,
+        closed_at=instant(message.closed_at) if closed else None,
+        closed_by=message.closed_by,
+        closing_reason=message.closing_reason,
         trace_id=message.trace_id,
-    )
-
-
-def subscriber(message: Subscription) -> Subscriber:
-    """A partner's subscription."""
-    return Subscriber(
-        subsystem=message.subsystem,
-        name=message.subscription_name,
-        event_types=tuple(message.event_types),
-        cursor=message.acknowledged_cursor,
-        lag_events=message.lag_events,
-        lag_seconds=message.lag_seconds,
-        seen_at=instant(message.seen_at) if message.HasField("seen_at") else None,
-        connected=message.connected,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -11,7 +11,8 @@ from typing import Protocol
 from eldex.common.clock import Clock
 from eldex.common.errors import DomainError, Language
 from eldex.common.identifiers import new_key
-from eldex.console.domain.flows import DeadLetter, Department, Subscribers
+from eldex.common.privacy import masked
+from eldex.console.domain.flows import DeadLetter, Department
 from eldex.console.domain.matters import TRACE_ID, Step, steps_of
 from eldex.console.domain.people import (
     FAILURES_PER_ACCOUNT,
@@ -20,14 +21,16 @@ from eldex.console.domain.people import (
     Account,
     Act,
     Action,
+    NoReason,
     OperatorsOnly,
     Role,
     SignInFailed,
     SignInThrottled,
 )
-from eldex.console.domain.service_map import Edge
+from eldex.console.domain.service_map import Edges
 from eldex.console.domain.spans import Kind, Span
 from eldex.console.domain.traces import Search, Trace, TraceSummary
+from eldex.console.handlers.exchange_ports import Exchange, LogKeys
 
 MOST_TRACES_OF_A_MATTER = 50
 
@@ -53,7 +56,7 @@ class Spans(Protocol):
     async def operations(self) -> dict[str, list[str]]:
         """What each service was seen to do."""
 
-    async def edges(self, since: datetime, until: datetime) -> list[Edge]:
+    async def edges(self, since: datetime, until: datetime) -> Edges:
         """Who called whom, and who told whom by which topic."""
 
     async def count(self) -> int:
@@ -92,9 +95,6 @@ class Departments(Protocol):
     async def look(self, *, include_replayed: bool = False) -> list[Department]:
         """All of them, side by side, within two seconds."""
 
-    async def subscribers(self) -> Subscribers:
-        """Who follows the exchange."""
-
     async def dead_letter(self, department: str, key: str) -> DeadLetter | None:
         """One dead letter as its department tells it."""
 
@@ -102,6 +102,11 @@ class Departments(Protocol):
         self, department: str, key: str, request_id: str, language: Language, cause: Span | None
     ) -> None:
         """Have it applied again; raises a `DomainError` with the reason why not."""
+
+    async def close_letter(
+        self, department: str, key: str, request_id: str, reason: str, closed_by: str
+    ) -> None:
+        """Have it put away unapplied; raises a `DomainError` with the reason why not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class Ports:
     actions: Actions
     accounts: Accounts
     departments: Departments
+    exchange: Exchange
+    log_keys: LogKeys
     clock: Clock
 
 
@@ -172,7 +179,7 @@ async def sign_out(account: Account, address: str, ports: Ports) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Have one dead letter applied again (重放)."""
+    """Have one dead letter applied again (重放), or put away (关闭)."""
 
     department: str
     key: str
@@ -180,39 +187,65 @@ class Replay:
     """The same for a repeated click, so that it is done once."""
 
 
-async def replay(
-    command: Replay, account: Account, address: str, language: Language, ports: Ports
+async def operate(
+    act: Act,
+    target: str,
+    account: Account,
+    address: str,
+    language: Language,
+    ports: Ports,
+    deed: Callable[[], Awaitable[None]],
 ) -> Action:
-    """Replay a dead letter on behalf of an operator; the entry that tells how it ended.
+    """Do something on behalf of an operator; the entry that tells how it ended.
 
     What was asked is on record before it is done, how it ended afterwards. A refusal by the
     department is an outcome here, not an error. Raises `OperatorsOnly`.
     """
-    entry = Action(
-        new_key("act"),
-        ports.clock(),
-        account.user,
-        address,
-        Act.REPLAY,
-        f"{command.department} {command.key}",
-        "asked",
-    )
+    entry = Action(new_key("act"), ports.clock(), account.user, address, act, target, "asked")
     if account.role is not Role.OPERATOR:
         await ports.actions.append(replace(entry, outcome=OperatorsOnly.reason))
         raise OperatorsOnly
     await ports.actions.append(entry)
     outcome, detail = "done", ""
     try:
-        letter = await ports.departments.dead_letter(command.department, command.key)
-        cause = await _met_in(letter, ports) if letter else None
-        await ports.departments.replay(
-            command.department, command.key, command.request_id, language, cause
-        )
+        await deed()
     except DomainError as error:
         outcome, detail = error.reason, error.message(language)
     ended = replace(entry, key=new_key("act"), at=ports.clock(), outcome=outcome, detail=detail)
     await ports.actions.append(ended)
     return ended
+
+
+async def replay(
+    command: Replay, account: Account, address: str, language: Language, ports: Ports
+) -> Action:
+    """Replay a dead letter on behalf of an operator."""
+
+    async def deed() -> None:
+        letter = await ports.departments.dead_letter(command.department, command.key)
+        cause = await _met_in(letter, ports) if letter else None
+        await ports.departments.replay(
+            command.department, command.key, command.request_id, language, cause
+        )
+
+    target = f"{command.department} {command.key}"
+    return await operate(Act.REPLAY, target, account, address, language, ports, deed)
+
+
+async def close_letter(
+    command: Replay, reason: str, account: Account, address: str, language: Language, ports: Ports
+) -> Action:
+    """Put a dead letter away, unapplied, on behalf of an operator; the reason stands in the record."""
+
+    async def deed() -> None:
+        if not reason:
+            raise NoReason
+        await ports.departments.close_letter(
+            command.department, command.key, command.request_id, reason, account.user
+        )
+
+    target = f"{command.department} {command.key}: {masked(reason)}"
+    return await operate(Act.CLOSE, target, account, address, language, ports, deed)
 
 
 async def _met_in(letter: DeadLetter, ports: Ports) -> Span | None:

@@ -12,14 +12,14 @@ import grpc
 from grpc_health.v1 import health_pb2
 from opentelemetry.trace import SpanKind
 
-from eldex.api.exchange.v1 import exchange_service_pb2 as exchange
 from eldex.api.operations.v1 import operations_service_pb2 as operations
 from eldex.common import telemetry
+from eldex.common.dates import instant
 from eldex.common.errors import DomainError, Kind, Language, NotFound, Unavailable
 from eldex.common.rpc.client import Peer, channel
 from eldex.common.rpc.status import DETAILS_KEY, reason_of
 from eldex.console import wire
-from eldex.console.domain.flows import DeadLetter, Department, Health, Subscribers
+from eldex.console.domain.flows import DeadLetter, Department, Health
 from eldex.console.domain.spans import Span
 
 _DEADLINE_SECONDS: Final = 1.5
@@ -85,7 +85,7 @@ class PeerDepartments:
                     ),
                 )
         except (Unavailable, TimeoutError, grpc.aio.AioRpcError) as error:
-            return Department(name, Health.DOWN, _problem(error))
+            return Department(name, Health.DOWN, problem_of(error))
         serving = health.status == health_pb2.HealthCheckResponse.SERVING
         return Department(
             name=name,
@@ -96,22 +96,10 @@ class PeerDepartments:
             flows=tuple(wire.flow(each) for each in flows.flows),
             dead_letters_waiting=flows.dead_letters,
             dead_letters=tuple(wire.dead_letter(each, name) for each in letters.dead_letters),
+            certificate_ends_at=instant(flows.certificate_not_after)
+            if flows.HasField("certificate_not_after")
+            else None,
         )
-
-    async def subscribers(self) -> Subscribers:
-        """Who follows the exchange; the problem, if it cannot be asked."""
-        peer = self._quick.get("exchange")
-        if peer is None:
-            return Subscribers(problem="NOT_CONFIGURED")
-        try:
-            answer = await peer.ask(
-                "/eldex.api.exchange.v1.ExchangeService/ListSubscriptions",
-                exchange.ListSubscriptionsRequest(page_size=500),
-                exchange.ListSubscriptionsResponse,
-            )
-        except (Unavailable, grpc.aio.AioRpcError) as error:
-            return Subscribers(problem=_problem(error))
-        return Subscribers(tuple(wire.subscriber(each) for each in answer.subscriptions))
 
     async def dead_letter(self, department: str, key: str) -> DeadLetter | None:
         """Look for it page by page; None if the department has no such one."""
@@ -126,13 +114,31 @@ class PeerDepartments:
                     _OPERATIONS + "ListDeadLetters", request, operations.ListDeadLettersResponse
                 )
             except grpc.aio.AioRpcError as error:
-                raise _refused(error) from error
+                raise refused(error) from error
             for each in answer.dead_letters:
                 if each.dead_letter_key == key:
                     return wire.dead_letter(each, department)
             token = answer.next_page_token
             if not token:
                 return None
+
+    async def close_letter(
+        self, department: str, key: str, request_id: str, reason: str, closed_by: str
+    ) -> None:
+        """Have it put away unapplied."""
+        request = operations.CloseDeadLetterRequest(
+            request_id=request_id, dead_letter_key=key, reason=reason, closed_by=closed_by
+        )
+        try:
+            await self._peer(department).ask(
+                _OPERATIONS + "CloseDeadLetter", request, operations.CloseDeadLetterResponse
+            )
+        except grpc.aio.AioRpcError as error:
+            raise refused(error) from error
+
+    def peer(self, department: str) -> Peer | None:
+        """The way to a department, for what only that one offers; None: it was not named."""
+        return self._quick.get(department)
 
     async def replay(
         self, department: str, key: str, request_id: str, language: Language, cause: Span | None
@@ -152,7 +158,7 @@ class PeerDepartments:
                     {"accept-language": language},
                 )
             except grpc.aio.AioRpcError as error:
-                raise _refused(error) from error
+                raise refused(error) from error
 
     def _peer(self, department: str) -> Peer:
         peer = self._quick.get(department)
@@ -161,15 +167,21 @@ class PeerDepartments:
         return peer
 
 
-def _problem(error: BaseException) -> str:
+def problem_of(error: BaseException) -> str:
+    """Why a department did not answer: its own reason, if it gave one, or the status code."""
     if isinstance(error, Unavailable) and isinstance(error.__cause__, grpc.aio.AioRpcError):
-        return error.__cause__.code().name
+        return _reason(error.__cause__)
     if isinstance(error, grpc.aio.AioRpcError):
-        return error.code().name
+        return _reason(error)
     return "DEADLINE_EXCEEDED" if isinstance(error, TimeoutError) else "UNAVAILABLE"
 
 
-def _refused(error: grpc.aio.AioRpcError) -> Refused:
+def refused(error: grpc.aio.AioRpcError) -> Refused:
+    """A refusal as its own reason and words."""
+    return Refused(_reason(error), error.details() or "")
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
     trailing: Sequence[tuple[str, Any]] = tuple(error.trailing_metadata() or ())
     details = next((value for key, value in trailing if key == DETAILS_KEY), None)
-    return Refused(reason_of(details) or error.code().name, error.details() or "")
+    return reason_of(details) or error.code().name
