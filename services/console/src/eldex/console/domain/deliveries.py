@@ -28,7 +28,7 @@ class Subscription:
     subsystem: str
     name: str
     kind: str
-    """`stream` or `webhook`."""
+    """`stream`, `webhook` or `topic`."""
     state: str
     """`active` or `paused`."""
     pause_cause: str
@@ -40,6 +40,7 @@ class Subscription:
     region_codes: tuple[str, ...]
     expression: str
     url: str
+    """Where to: the endpoint, or the topic; empty for a stream."""
     lag: Lag | None
     """None: it could not be told."""
 

@@ -150,7 +150,12 @@ NAMED: Final = {
         "signature": "The checkpoint is signed with the log's key that is trusted here",
         "witnesses": "Enough partners have co-signed the checkpoint",
     },
-    "kind": {"stream": "stream", "webhook": "webhook", "unspecified": "stream"},
+    "kind": {
+        "stream": "stream",
+        "webhook": "webhook",
+        "topic": "Kafka topic",
+        "unspecified": "stream",
+    },
     "state": {"active": "active", "paused": "paused", "deleted": "given up"},
     "cause": {
         "owner": "by its owner",

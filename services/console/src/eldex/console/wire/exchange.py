@@ -241,7 +241,7 @@ def subscription(found: delivery_pb2.EventSubscription, lag: Lag | None) -> Subs
         event_types=tuple(found.filter.event_types),
         region_codes=tuple(found.filter.region_codes),
         expression=found.filter.expression,
-        url=found.webhook.url,
+        url=found.webhook.url or found.topic.topic,
         lag=lag,
     )
 
