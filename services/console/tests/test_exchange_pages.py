@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from eldex.api.exchange.v1 import access_service_pb2 as access
+from eldex.api.exchange.v1 import agreement_pb2
 from eldex.api.exchange.v1 import catalogue_service_pb2 as catalogue
 from eldex.api.exchange.v1 import delivery_service_pb2 as delivery
 from eldex.api.exchange.v1 import evidence_service_pb2 as evidence
@@ -33,6 +34,9 @@ from eldex.common.rpc.server import grpc_server
 from eldex.common.rpc.status import DETAILS_KEY, failure
 from eldex.common.rpc.tls import server_credentials
 from eldex.common.testing.harness import CITY
+from eldex.console.domain.sharing import changes
+from eldex.console.web import words
+from eldex.console.wire import exchange as wire
 from eldex.evidence.log import Log
 from eldex.evidence.note import COSIGNATURE_V1, Signer, signer_key
 from eldex.evidence.receipts import Bundle
@@ -364,6 +368,35 @@ async def test_a_replay_needs_one_point_to_begin_at(scene: Scene) -> None:
         reply = await reader.get(link + start)
         assert (reply.status, "say where to begin" in reply.text) == (400, True), start
     assert scene.exchange.requests("ReplaySubscription") == []
+
+
+def test_nothing_that_an_agreement_says_is_missing_where_versions_are_compared() -> None:
+    plain = agreement_pb2.Agreement(agreement_key="a", subsystem="member/a/b", legal_basis="x")
+    plain.valid_from.year, plain.valid_from.month, plain.valid_from.day = 2026, 1, 1
+    plain.purposes.append("care")
+    known = wire.agreement(plain)
+    for field_ in plain.DESCRIPTOR.fields:
+        if field_.name in {"agreement_key", "subsystem", "etag"}:
+            continue
+        other = agreement_pb2.Agreement()
+        other.CopyFrom(plain)
+        value: Any = getattr(other, field_.name)
+        match field_.name:
+            case "valid_from" | "valid_to":
+                value.year, value.month, value.day = 2027, 1, 1
+            case "purpose_terms":
+                value.add(purpose="care", legal_basis="y", requires_consent=True)
+            case "field_grants":
+                value.add(method="/s/M", reply_fields=["name"])
+            case "event_grants":
+                value.add(event_type=DECEASED)
+            case _ if field_.is_repeated:
+                value.append("x")
+            case _:
+                setattr(other, field_.name, type(value)(1))
+        found = changes(known, wire.agreement(other))
+        assert found, f"{field_.name} can change unseen: tell it in wire/exchange.py"
+        assert {change.term for change in found} <= set(words.NAMED["term"])
 
 
 async def test_what_changed_between_versions_and_who_approved_is_shown(scene: Scene) -> None:

@@ -113,6 +113,7 @@ NAMED: Final = {
         "reply_fields": "Fields of the reply",
         "request_fields": "Fields of the request",
         "event_types": "Events",
+        "event_fields": "Fields of the events",
         "region_codes": "Divisions of the events",
         "caller_region_codes": "Cities that may call",
         "subject_region_codes": "Divisions of the people",

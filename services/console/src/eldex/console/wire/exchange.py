@@ -90,6 +90,11 @@ def _terms(found: agreement_pb2.Agreement) -> dict[str, tuple[str, ...]]:
             for path in grant.request_fields
         ),
         "event_types": tuple(found.event_types),
+        "event_fields": tuple(
+            f"{grant.event_type}: {path}"
+            for grant in found.event_grants
+            for path in grant.fields or ("–",)
+        ),
         "region_codes": tuple(found.region_codes),
         "caller_region_codes": tuple(found.caller_region_codes),
         "subject_region_codes": tuple(found.subject_region_codes),
