@@ -31,7 +31,7 @@ from eldex.evidence.subjects import SubjectKeys
 from eldex.evidence.tree import verify_consistency, verify_inclusion
 from eldex.exchange import handlers
 from eldex.exchange.domain.agreements import Agreement
-from eldex.exchange.domain.message_log import LogEntry
+from eldex.exchange.domain.message_log import LogEntry, Operator
 from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.evidence import approve_shredding
 from eldex.exchange.rpc.admin_log import Logged
@@ -49,7 +49,7 @@ from eldex.exchange.wire import event
 WANG, LI = "res_06c3v0000000000000000000wa", "res_06c3v0000000000000000000ri"
 POLICE, HEALTH = "police/household-registration", "health/assessment"
 AUDIT, CIVIL = "audit/exchange", "civil-affairs/elder-care"
-OPERATOR = ""
+OPERATOR, SECOND_SEAT = "", "operations/night-watch"
 SERVICE = "/eldex.api.exchange.v1.EvidenceService"
 REGISTRY = "/eldex.api.registry.v1.RegistryService"
 
@@ -346,8 +346,16 @@ async def test_a_month_is_forgotten_by_two_people_and_every_proof_stays(house: H
             "ApproveShredding",
             pb.ApproveShreddingRequest(period="2026-11", approved_by="li.wei"),
         )
+    with pytest.raises(Refused, match="SECOND_PERSON_NEEDED"):  # another name, the same certificate
+        await house.ask(OPERATOR, "ApproveShredding", approve)
+    for stranger in ("511700/service/registry", "500100/member/operations/x/service/x", POLICE):
+        with pytest.raises(Refused, match="ACCESS_DENIED"):
+            await house.ask(stranger, "ApproveShredding", approve)
     assert house.keys.periods() == ["2026-11", "2026-12"]
-    await house.ask(OPERATOR, "ApproveShredding", approve)
+    approve.request_id = ""
+    done = await house.ask(SECOND_SEAT, "ApproveShredding", approve)
+    assert done.shredding.requested_with == "service/console"
+    assert done.shredding.approved_with == f"member/{SECOND_SEAT}"
     assert house.keys.periods() == ["2026-12"]
     request = pb.ListSubjectLedgerRequest(subject_key=WANG)
     ledger = await house.ask(OPERATOR, "ListSubjectLedger", request)
@@ -355,9 +363,9 @@ async def test_a_month_is_forgotten_by_two_people_and_every_proof_stays(house: H
     got = await house.ask(POLICE, "GetBundle", pb.GetBundleRequest(receipt=str(receipt)))
     Bundle.parse(got.bundle).verify(policy_of(house))
     admin = await house.ask(OPERATOR, "ListRecords", pb.ListRecordsRequest(kind="admin"))
-    told = [(each.method.rpartition("/")[2], each.code) for each in admin.records[::-1]]
-    assert ("ApproveShredding", "PERMISSION_DENIED") in told
-    assert told[-2] == ("ApproveShredding", "OK")
+    told = [(e.subsystem, e.method.rpartition("/")[2], e.code) for e in admin.records[::-1]]
+    assert ("service/console", "ApproveShredding", "PERMISSION_DENIED") in told
+    assert told[-2] == (f"member/{SECOND_SEAT}", "ApproveShredding", "OK")
 
 
 async def test_what_was_approved_when_the_process_died_is_forgotten_at_the_next_start(
@@ -370,7 +378,11 @@ async def test_what_was_approved_when_the_process_died_is_forgotten_at_the_next_
         "RequestShredding",
         pb.RequestShreddingRequest(period="2026-11", reason="保存期满", requested_by="li.wei"),
     )
-    await house.memory.do(lambda ports, now: approve_shredding("2026-11", "z.min", ports, now))
+    await house.memory.do(
+        lambda ports, now: approve_shredding(
+            "2026-11", Operator("member/operations/b", "z.min"), ports, now
+        )
+    )
     assert "2026-11" in house.keys.periods()
     await house.evidence.forget_what_was_approved()
     assert "2026-11" not in house.keys.periods()

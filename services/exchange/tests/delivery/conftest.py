@@ -170,15 +170,15 @@ class NoTopics:
 
     async def open(self, topic: str, passwords: Mapping[str, str]) -> None:
         """Never asked for: no subscription can be made."""
-        raise NotImplementedError
+        raise AssertionError(topic, len(passwords))
 
     async def put(self, topic: str, event: FeedEvent) -> delivery.Answer:
         """Never asked for."""
-        raise NotImplementedError
+        raise AssertionError(topic, event.cursor)
 
     async def close(self, topic: str) -> None:
         """Never asked for."""
-        raise NotImplementedError
+        raise AssertionError(topic)
 
 
 class Bus:

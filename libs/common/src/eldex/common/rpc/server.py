@@ -276,14 +276,8 @@ def _read(method: Method, payload: bytes) -> Message:
     try:
         return method.request.FromString(payload)
     except DecodeError as error:
-        raise InvalidRequest(
-            Violation(
-                "request",
-                "不是该方法的请求消息",
-                "is not a message of this method",
-                "MALFORMED",
-            )
-        ) from error
+        zh, en = "不是该方法的请求消息", "is not a message of this method"
+        raise InvalidRequest(Violation("request", zh, en, "MALFORMED")) from error
 
 
 class ReplyTooLarge(DomainError):

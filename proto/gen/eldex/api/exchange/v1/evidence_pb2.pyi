@@ -155,6 +155,8 @@ class Shredding(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     APPROVED_BY_FIELD_NUMBER: _builtins.int
     APPROVED_AT_FIELD_NUMBER: _builtins.int
+    REQUESTED_WITH_FIELD_NUMBER: _builtins.int
+    APPROVED_WITH_FIELD_NUMBER: _builtins.int
     period: _builtins.str
     """The month, such as 2026-10."""
     reason: _builtins.str
@@ -163,6 +165,10 @@ class Shredding(_message.Message):
     """Who asked for it."""
     approved_by: _builtins.str
     """Who approved it, somebody else; empty: nobody yet."""
+    requested_with: _builtins.str
+    """The certificate by which it was asked for; by another it must be approved."""
+    approved_with: _builtins.str
+    """The certificate by which it was approved."""
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -180,10 +186,12 @@ class Shredding(_message.Message):
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         approved_by: _builtins.str = ...,
         approved_at: _timestamp_pb2.Timestamp | None = ...,
+        requested_with: _builtins.str = ...,
+        approved_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approved_at", b"approved_at", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_at", b"approved_at", "approved_by", b"approved_by", "period", b"period", "reason", b"reason", "requested_at", b"requested_at", "requested_by", b"requested_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_at", b"approved_at", "approved_by", b"approved_by", "approved_with", b"approved_with", "period", b"period", "reason", b"reason", "requested_at", b"requested_at", "requested_by", b"requested_by", "requested_with", b"requested_with"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -225,7 +225,8 @@ class EvidenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveShredding(self, request, context):
-        """Approve it, as somebody else; the key is destroyed when this returns, for good. Operations only.
+        """Approve it, as somebody else and with another certificate than it was asked for with; the key is destroyed when this returns,
+        for good. Operators only: the console, or a seat of the city's member `operations`.
 
         Errors: ACCESS_DENIED, SHREDDING_NOT_REQUESTED, SECOND_PERSON_NEEDED.
         """

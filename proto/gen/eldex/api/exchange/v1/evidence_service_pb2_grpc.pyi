@@ -96,7 +96,8 @@ class EvidenceServiceStub:
     Errors: ACCESS_DENIED, PERIOD_NOT_OVER.
     """
     ApproveShredding: _grpc.UnaryUnaryMultiCallable[_evidence_service_pb2.ApproveShreddingRequest, _evidence_service_pb2.ApproveShreddingResponse]
-    """Approve it, as somebody else; the key is destroyed when this returns, for good. Operations only.
+    """Approve it, as somebody else and with another certificate than it was asked for with; the key is destroyed when this returns,
+    for good. Operators only: the console, or a seat of the city's member `operations`.
 
     Errors: ACCESS_DENIED, SHREDDING_NOT_REQUESTED, SECOND_PERSON_NEEDED.
     """
@@ -174,7 +175,8 @@ class EvidenceServiceAsyncStub(EvidenceServiceStub):
     Errors: ACCESS_DENIED, PERIOD_NOT_OVER.
     """
     ApproveShredding: _aio.UnaryUnaryMultiCallable[_evidence_service_pb2.ApproveShreddingRequest, _evidence_service_pb2.ApproveShreddingResponse]  # type: ignore[assignment]
-    """Approve it, as somebody else; the key is destroyed when this returns, for good. Operations only.
+    """Approve it, as somebody else and with another certificate than it was asked for with; the key is destroyed when this returns,
+    for good. Operators only: the console, or a seat of the city's member `operations`.
 
     Errors: ACCESS_DENIED, SHREDDING_NOT_REQUESTED, SECOND_PERSON_NEEDED.
     """
@@ -327,7 +329,8 @@ class EvidenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evidence_service_pb2.ApproveShreddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evidence_service_pb2.ApproveShreddingResponse, _abc.Awaitable[_evidence_service_pb2.ApproveShreddingResponse]]:
-        """Approve it, as somebody else; the key is destroyed when this returns, for good. Operations only.
+        """Approve it, as somebody else and with another certificate than it was asked for with; the key is destroyed when this returns,
+        for good. Operators only: the console, or a seat of the city's member `operations`.
 
         Errors: ACCESS_DENIED, SHREDDING_NOT_REQUESTED, SECOND_PERSON_NEEDED.
         """

@@ -125,8 +125,8 @@ class SecondPersonNeeded(DomainError):
     """What cannot be undone needs two people."""
 
     kind, reason = Kind.DENIED, "SECOND_PERSON_NEEDED"
-    zh = "销毁须由提出申请者之外的另一名操作员批准"
-    en = "somebody other than who asked for it must approve the destruction"
+    zh = "销毁须由提出申请者之外的另一名操作员、使用另一张证书批准"
+    en = "somebody else, with another certificate than who asked for it, must approve the destruction"
 
 
 class NotRequested(DomainError):
@@ -179,6 +179,15 @@ class Segment:
     is_archived: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who operates the exchange: the seat is proven by a certificate, the account is what it says itself."""
+
+    seat: str
+    """`service/console` or `member/operations/<seat>`."""
+    account: str
+
+
 @dataclass(kw_only=True)
 class Shredding(Aggregate):
     """That the key of a period shall be destroyed: asked for by one, approved by another."""
@@ -188,18 +197,26 @@ class Shredding(Aggregate):
     requested_at: datetime
     approved_by: str = ""
     approved_at: datetime | None = None
+    requested_with: str = ""
+    """The seat; empty in what was asked for before seats were kept."""
+    approved_with: str = ""
 
     @property
     def is_approved(self) -> bool:
         """Whether the key is to be gone."""
         return self.approved_at is not None
 
-    def approve(self, operator: str, now: datetime) -> None:
-        """Approve it; raises `SecondPersonNeeded` for who asked. A second approval changes nothing."""
-        if operator == self.requested_by:
+    def approve(self, operator: Operator, now: datetime) -> None:
+        """Approve it; raises `SecondPersonNeeded` for who asked, or the same seat.
+
+        An account is easily written down wrong, or on purpose: two of them at one seat are not two people.
+        A second approval changes nothing.
+        """
+        if operator.account == self.requested_by or operator.seat == self.requested_with:
             raise SecondPersonNeeded
         if not self.is_approved:
-            self.approved_by, self.approved_at = operator, now
+            self.approved_by, self.approved_with = operator.account, operator.seat
+            self.approved_at = now
 
 
 def check_over(period: str, now: datetime) -> None:

@@ -11,6 +11,7 @@ from eldex.evidence.note import Note, Verifier
 from eldex.exchange.domain.message_log import (
     LoggedRecord,
     NotRequested,
+    Operator,
     Segment,
     Shredding,
     check_over,
@@ -147,19 +148,25 @@ class Partners(Protocol):
 
 
 async def request_shredding(
-    period: str, reason: str, operator: str, stores: ShreddingStores, now: datetime
+    period: str, reason: str, operator: Operator, stores: ShreddingStores, now: datetime
 ) -> Shredding:
     """Ask that a past month be forgotten; asked again, the first request stands."""
     check_over(period, now)
     found = await stores.shreddings.find(period)
     if found is None:
-        found = Shredding(key=period, reason=reason, requested_by=operator, requested_at=now)
+        found = Shredding(
+            key=period,
+            reason=reason,
+            requested_by=operator.account,
+            requested_with=operator.seat,
+            requested_at=now,
+        )
         stores.shreddings.save(found)
     return found
 
 
 async def approve_shredding(
-    period: str, operator: str, stores: ShreddingStores, now: datetime
+    period: str, operator: Operator, stores: ShreddingStores, now: datetime
 ) -> Shredding:
     """Approve it as somebody else; who calls this destroys the key next."""
     found = await stores.shreddings.find(period)

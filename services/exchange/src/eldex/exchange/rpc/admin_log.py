@@ -152,7 +152,7 @@ class Logged:
             reason=reason,
             trace_id=telemetry.trace_id(),
             subjects=subjects,
-            kind=ADMIN if is_operator(call) else CALL,
+            kind=ADMIN if is_operator(call) or self._roles.has_seat(call) else CALL,
         )
 
 

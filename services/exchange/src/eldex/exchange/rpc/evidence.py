@@ -23,6 +23,7 @@ from eldex.exchange.domain.message_log import (
     LoggedRecord,
     NoCosignature,
     NotWitnessable,
+    Operator,
     ReceiptUnknown,
     Shredding,
     SizeUnknown,
@@ -35,7 +36,7 @@ from eldex.exchange.handlers.evidence import (
     approve_shredding,
     request_shredding,
 )
-from eldex.exchange.rpc.roles import Roles, operators_only, subsystem_of
+from eldex.exchange.rpc.roles import Roles, subsystem_of
 from eldex.exchange.wire import evidence as wire
 
 _FILTERS = ("subsystem", "method", "trace_id", "agreement_key", "purpose", "kind", "code")
@@ -243,8 +244,8 @@ class EvidenceService:
         self, request: pb.RequestShreddingRequest, call: Call
     ) -> pb.RequestShreddingResponse:
         """Ask that a month be forgotten."""
-        operators_only(call)
-        period, reason, who = request.period, request.reason, request.requested_by
+        who = Operator(self._roles.seat(call), request.requested_by)
+        period, reason = request.period, request.reason
         return await write(
             self._work,
             request,
@@ -257,8 +258,8 @@ class EvidenceService:
         self, request: pb.ApproveShreddingRequest, call: Call
     ) -> pb.ApproveShreddingResponse:
         """Approve it, and forget."""
-        operators_only(call)
-        period, who = request.period, request.approved_by
+        who = Operator(self._roles.seat(call), request.approved_by)
+        period = request.period
         response = await write(
             self._work,
             request,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from eldex.common.clock import Clock, day_of
 from eldex.common.errors import Denied, DomainError
@@ -11,6 +12,9 @@ from eldex.common.rpc.call import PURPOSE, Call
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.decision import PlainJudge, Question, check_purpose, decide
 from eldex.exchange.rpc.agreement_table import AgreementTable
+
+_CONSOLE: Final = "service/console"
+_OPERATIONS: Final = "member/operations/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,23 @@ class Roles:
         )
         allowing = decide(PlainJudge(), self._agreements.of(subsystem), question)
         return Right(subsystem, allowing[0], allowing[0].terms(purpose).legal_basis)
+
+    def seat(self, call: Call) -> str:
+        """The operator's seat that a dangerous act comes from; raises `Denied` for everybody else.
+
+        Not every service of the house is one: a department's service has no business with the log.
+        """
+        if not self.has_seat(call):
+            raise Denied(
+                missing="this is for the operators of the exchange, each with a certificate of its own",
+                missing_zh="此操作仅限交换平台运营方，且须使用本岗位的证书",
+            )
+        return subsystem_of(call)
+
+    def has_seat(self, call: Call) -> bool:
+        """Whether an operator's seat of this city calls."""
+        city, _, seat = call.caller.path.partition("/")
+        return city == self._home.padded(6) and (seat == _CONSOLE or seat.startswith(_OPERATIONS))
 
     def own_or_right(self, call: Call) -> Right:
         """The right to more than what is a member's own, or none: `agreement` is None then."""

@@ -50,5 +50,7 @@ def shredding(found: Shredding) -> pb.Shredding:
         requested_by=found.requested_by,
         requested_at=proto_instant(found.requested_at),
         approved_by=found.approved_by,
+        requested_with=found.requested_with,
+        approved_with=found.approved_with,
         approved_at=proto_instant(found.approved_at),
     )
