@@ -34,6 +34,8 @@ from eldex.local.stack import SERVICES, Stack
 
 EXAMPLES = Path(__file__).parents[2] / "proto" / "examples"
 DEPARTMENTS = tuple(name for name in SERVICES if name not in {"console", "exchange"})
+OF_THE_EXCHANGE = ("access", "catalogue", "delivery", "evidence", "exchange")
+"""The exchange's own services; it is asked as members ask it, not on a trunk."""
 NUMBER = "511790194912310023"  # fictional: no such code was ever given out
 DOCUMENTED = {
     grpc.StatusCode.OK,
@@ -61,9 +63,11 @@ class Bad:
 
 
 def methods(department: str) -> Iterator[Any]:
-    importlib.import_module(f"eldex.api.{department}.v1.{department}_service_pb2")
-    name = f"eldex.api.{department}.v1.{department.capitalize()}Service"
-    yield from descriptor_pool.Default().FindServiceByName(name).methods
+    services = OF_THE_EXCHANGE if department == "exchange" else (department,)
+    for service in services:
+        importlib.import_module(f"eldex.api.{department}.v1.{service}_service_pb2")
+        name = f"eldex.api.{department}.v1.{service.capitalize()}Service"
+        yield from descriptor_pool.Default().FindServiceByName(name).methods
 
 
 def golden(department: str, method: Any) -> Message:
@@ -127,13 +131,13 @@ def _many(message: Message, field: Any) -> Message:
         if field.message_type:
             values.add()
         else:
-            values.append("x" if field.type == field.TYPE_STRING else 1)
+            values.append({field.TYPE_STRING: "x", field.TYPE_BYTES: b"x"}.get(field.type, 1))
     return mutant
 
 
-def all_bad() -> list[Bad]:
+def all_bad(departments: Sequence[str] = DEPARTMENTS) -> list[Bad]:
     found = []
-    for department in DEPARTMENTS:
+    for department in departments:
         for method in methods(department):
             path = f"/{method.containing_service.full_name}/{method.name}"
             request = golden(department, method)
@@ -212,6 +216,33 @@ async def test_bad_input_gets_a_documented_error_and_leaves_nothing_behind(field
         await doors.close()
     told = Counter(code.name for _, code, _ in answers)
     print(f"\n{len(requests)} bad requests: {dict(told)}")  # noqa: T201 - the figure of the run
+
+
+@pytest.mark.timeout(300)
+async def test_bad_input_to_the_exchange_itself_gets_a_documented_error(field: Field) -> None:
+    """As a member sends it; what is the operators' alone is refused by its field rules or its role."""
+    requests, limit = all_bad(["exchange"]), asyncio.Semaphore(32)
+    raw = field["finance"].exchange
+    metadata = (("eldex-purpose", "subsidy-payment"),)
+
+    async def one(bad: Bad) -> tuple[Bad, grpc.StatusCode, str]:
+        call: Any = raw.unary_unary(bad.method)
+        async with limit:
+            try:
+                await call(bad.payload, metadata=metadata, timeout=30)
+            except grpc.aio.AioRpcError as error:
+                return bad, error.code(), f"{error.details()}{error.trailing_metadata()}"
+        return bad, grpc.StatusCode.OK, ""
+
+    answers = await asyncio.gather(*map(one, requests))
+    allowed = DOCUMENTED | {grpc.StatusCode.PERMISSION_DENIED}
+    ours = [(b.method, b.what, code) for b, code, _ in answers if code not in allowed]
+    assert not ours, f"{len(ours)} of {len(requests)}: {ours[:20]}"
+    assert [bad for bad, _, said in answers if NUMBER in said] == []
+    told = Counter(code.name for _, code, _ in answers)
+    assert told["INVALID_ARGUMENT"] > len(requests) // 3
+    assert NUMBER not in (field.stack.logs / "exchange.log").read_text("utf-8")
+    print(f"\n{len(requests)} bad requests to the exchange itself: {dict(told)}")  # noqa: T201
 
 
 async def test_a_broken_field_rule_names_the_field_in_the_callers_language(field: Field) -> None:
