@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 
 from eldex.api.operations.v1 import operations_service_pb2 as pb
 from eldex.common.contract import load_contract
-from eldex.common.errors import Violation
-from eldex.common.rpc.status import violation
+from eldex.common.errors import InvalidRequest, Violation
+from eldex.common.rpc.status import failure, violation
 
 VALIDATOR = protovalidate.Validator()
 NUMBER = "11010519491231002X"  # the standard's own example (GB 11643), nobody's
@@ -99,3 +99,13 @@ def test_a_field_inside_is_named_by_its_path() -> None:
     (each,) = found_in(pb.ListDeadLettersRequest(page_size=501))
     assert (each.field, each.zh) == ("page_size", "必须在 0 与 500 之间")
     assert "500" in each.en
+
+
+def test_a_request_of_thousands_of_wrong_items_is_told_of_ten_that_fit_into_what_a_client_takes() -> (
+    None
+):
+    error = InvalidRequest(*(Violation(f"region_codes[{n}]", "格式", "form") for n in range(3_000)))
+    told = failure(error, "zh")
+    assert len(error.violations) == 10
+    assert "3000" in told.message
+    assert len(told.details) < 4_096

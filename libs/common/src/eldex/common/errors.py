@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 Language = Literal["zh", "en"]
 
@@ -78,8 +78,15 @@ class CannotStart(Exception):
     """What a process needs at its start is missing or wrong; the text says what to do about it."""
 
 
+_MOST_VIOLATIONS: Final = 10
+
+
 class InvalidRequest(DomainError):
-    """The request itself is malformed; `violations` says field by field what to mend."""
+    """The request itself is malformed; `violations` says field by field what to mend, the first ten.
+
+    All that a request of thousands of wrong items could be told does not fit into the trailing
+    metadata that a client takes (8 KiB by default): it would get no reason at all.
+    """
 
     kind = Kind.INVALID
     reason = "REQUEST_INVALID"
@@ -87,10 +94,9 @@ class InvalidRequest(DomainError):
     en = "the request has {count} field(s) to correct: {fields}"
 
     def __init__(self, *violations: Violation) -> None:
-        self.violations = violations
-        super().__init__(
-            count=len(violations), fields=", ".join(v.field for v in violations) or "-"
-        )
+        self.violations = told = violations[:_MOST_VIOLATIONS]
+        names = [v.field for v in told] + ["…"] * (len(told) < len(violations))
+        super().__init__(count=len(violations), fields=", ".join(names) or "-")
 
 
 class NotFound(DomainError):
