@@ -46,6 +46,7 @@ from eldex.exchange import handlers, wire
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.access import RecordConsent, record_consent
+from eldex.exchange.peers import PartnerExchange
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.agreement_table import AgreementTable
@@ -125,6 +126,8 @@ class City:
     feed: Feed
     log: MessageLog
     stack: AsyncExitStack
+    code: str = CITY
+    partners: dict[str, PartnerExchange] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
 
     async def agree(self, wanted: Agreement) -> Agreement:
@@ -181,6 +184,13 @@ class City:
             self.channels[path] = opened
         return self.channels[path]
 
+    def join(self, other: City) -> None:
+        """Know another city's exchange, by the certificate that its authority gives to this one."""
+        certificate = other.authority.issue(f"{other.code}/member/partner-{self.code}/exchange")
+        opened = channel(f"localhost:{other.port}", certificate)
+        self.stack.push_async_callback(opened.close)
+        self.partners[other.code] = PartnerExchange(opened)
+
     async def ask(
         self,
         member: str,
@@ -189,11 +199,11 @@ class City:
         *,
         purpose: str = "ability-assessment",
         metadata: Mapping[str, str] | None = None,
-        city: str = CITY,
+        city: str = "",
         language: str = "en",
     ) -> Reply:
         """Call as a member does; `member` without the city."""
-        rpc: Any = self.channel(f"{city}/{member}").unary_unary(method)
+        rpc: Any = self.channel(f"{city or self.code}/{member}").unary_unary(method)
         payload = request if isinstance(request, bytes) else request.SerializeToString()
         sent = [
             ("eldex-purpose", purpose),
@@ -227,13 +237,16 @@ async def _serve(stack: AsyncExitStack, tls: Path, doors: list[Any]) -> int:
 
 
 async def open_city(
-    folder: Path, stack: AsyncExitStack, department_kind: type[Dispatcher] = Dispatcher
+    folder: Path,
+    stack: AsyncExitStack,
+    department_kind: type[Dispatcher] = Dispatcher,
+    code: str = CITY,
 ) -> City:
     """Build it; what is opened is closed with the stack."""
     load_contract()
     clock, backend = FrozenClock(), MemoryBackend()
     authority = Authority.open(folder / "authority")
-    exchange_tls = authority.issue(f"{CITY}/service/exchange")
+    exchange_tls = authority.issue(f"{code}/service/exchange")
     await backend.prepare(
         {
             **collections_of(REPOSITORIES),
@@ -244,7 +257,7 @@ async def open_city(
             **agreement_table.COLLECTIONS,
         }
     )
-    publish = publisher(CITY, "exchange", load_topics(), wire.event)
+    publish = publisher(code, "exchange", load_topics(), wire.event)
     work: UnitOfWork[Stores] = UnitOfWork(backend, stores, publish, clock)
     table = AgreementTable(work, trusted_seconds=math.inf)
     await table.refresh()
@@ -257,7 +270,7 @@ async def open_city(
     carrying = TrunkService()
     served.append((trunk_service_pb2.DESCRIPTOR.services_by_name["TrunkService"], carrying))
     carrying.dispatcher = department_kind(served, clock)
-    tls = authority.issue(f"{CITY}/service/registry")
+    tls = authority.issue(f"{code}/service/registry")
     behind = await _serve(stack, tls, [GrpcDoor(carrying.dispatcher)])
     opened = channel(f"localhost:{behind}", exchange_tls)
     stack.push_async_callback(opened.close)
@@ -266,14 +279,14 @@ async def open_city(
     seed = secrets.token_bytes(32)
     log = MessageLog(
         folder / "message-log",
-        Signer.parse(signer_key(f"{CITY}/exchange", seed)),
+        Signer.parse(signer_key(f"{code}/exchange", seed)),
         SubjectKeys(folder / "subject-keys"),
         RecordIndex(backend),
         clock,
     )
     await log.start()
     stack.push_async_callback(log.close)
-    home, projection = RegionCode.parse(CITY), MongoPlaces(backend)
+    home, projection = RegionCode.parse(code), MongoPlaces(backend)
     judge, people = AgreedJudge(CedarJudge()), People(projection, work, clock)
     gate = Gate(
         home=home,
@@ -295,14 +308,16 @@ async def open_city(
         clock=clock,
     )
     own = (access_service_pb2.DESCRIPTOR.services_by_name["AccessService"], access)
+    partners: dict[str, PartnerExchange] = {}
     doors = [
         GrpcDoor(Dispatcher([own], clock, may_call)),
-        ForwardingDoor(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500),
+        ForwardingDoor(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500, home, partners),
     ]
     port = await _serve(stack, exchange_tls, doors)
     kept = Feed(backend, projection.writes)
     await kept.start()
-    return City(port, authority, clock, backend, work, table, department, kept, log, stack)
+    parts = (port, authority, clock, backend, work, table, department, kept, log, stack)
+    return City(*parts, code, partners)
 
 
 @pytest_asyncio.fixture

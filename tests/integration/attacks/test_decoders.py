@@ -51,12 +51,15 @@ from eldex.exchange.domain.delivery.endpoints import Rules, parse_endpoint
 from eldex.exchange.domain.delivery.schedule import retry_after
 from eldex.exchange.domain.subscriptions import FeedEvent
 from eldex.exchange.peers import signed_headers, structured
-from eldex.exchange.rpc.forwarding import caller_of, department_of
+from eldex.exchange.rpc.cities import ON_BEHALF, caller_of
+from eldex.exchange.rpc.forwarding import department_of
 from eldex.exchange.rpc.masking import fields_beyond, masked
 from eldex.exchange.rpc.methods import shape_of
 from eldex.exchange.rpc.subjects import Subjects
 
 ROOT = Path(__file__).parents[3]
+HOME = RegionCode.parse("511700")
+PARTNER = Identity("eldex.local", "511700/member/partner-500100/exchange")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SECRET = "whsec_" + "QUJD" * 11
 GET = "/eldex.api.registry.v1.RegistryService/GetResident"
@@ -299,7 +302,13 @@ def decoders(folder: Path) -> list[Decoder]:
         Decoder(
             "identities",
             [b"spiffe://eldex.local/511700/member/health/assessment"],
-            text(lambda uri: caller_of(Identity.of_uri(uri) or Identity("", ""))),
+            text(lambda uri: caller_of(Identity.of_uri(uri) or Identity("", ""), {}, HOME, ())),
+            (DomainError,),
+        ),
+        Decoder(
+            "departments of partner cities",
+            [b"500100/member/health/assessment"],
+            text(lambda given: caller_of(PARTNER, {ON_BEHALF: given}, HOME, {"500100"})),
             (DomainError,),
         ),
         Decoder(

@@ -37,7 +37,7 @@ from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.handlers.witnessing import Witnessing
-from eldex.exchange.peers import GrpcWitnesses, HttpWebhooks, address_of
+from eldex.exchange.peers import GrpcWitnesses, HttpWebhooks, PartnerExchange, address_of
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.admin_log import Logged
@@ -90,6 +90,10 @@ class ExchangeSettings(Settings):
     partners_tls_dir: Path | None = None
     """A folder for each `witness` of the partners' file that says where it is asked, by its name: the
     certificate that the partner's authority gave us as its member (`ca.pem`, `cert.pem`, `key.pem`)."""
+    partner_cities: dict[str, str] = Field(default_factory=dict)
+    """The exchanges of partner cities, by division code: `{"500100": "https://exchange.example:17443"}`.
+    They are called for our departments with the certificate in `partners_tls_dir/<city>`, and believed
+    when they name a department of theirs."""
     witness_seconds: float = Field(15.0, gt=0, le=3600)
     """How often partners are asked to co-sign the head of the message log."""
     checkpoint_seconds: float = Field(1.0, gt=0, le=60)
@@ -262,17 +266,22 @@ class Exchange:
 
     def _witnesses(self, urls: Mapping[str, str]) -> dict[str, Peer]:
         """The exchanges that are asked to co-sign, by the name of the witness."""
-        if urls and self.settings.partners_tls_dir is None:
+        opened = self._channels(urls)
+        return {name: Peer(each, name, _WITNESS_TIMEOUT_SECONDS) for name, each in opened.items()}
+
+    def _channels(self, urls: Mapping[str, str]) -> dict[str, grpc.aio.Channel]:
+        """To exchanges of partners, each with the certificate that the partner gave us."""
+        folder = self.settings.partners_tls_dir
+        if urls and folder is None:
             raise CannotStart(
                 "ELDEX_PARTNERS_TLS_DIR must be given: a folder with our certificate for each of "
                 f"{', '.join(urls)}"
             )
         found = {}
         for name, url in urls.items():
-            assert self.settings.partners_tls_dir is not None
-            opened = channel(address_of(url), self.settings.partners_tls_dir / name)
-            self.parts.stack.push_async_callback(opened.close)
-            found[name] = Peer(opened, name, _WITNESS_TIMEOUT_SECONDS)
+            assert folder is not None
+            found[name] = channel(address_of(url), folder / name)
+            self.parts.stack.push_async_callback(found[name].close)
         return found
 
     def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, object]:
@@ -288,7 +297,15 @@ class Exchange:
             trunks[name] = Trunk(opened)
             self.parts.stack.push_async_callback(opened.close)
             self.parts.stack.push_async_callback(trunks[name].close)
-        return ForwardingDoor(trunks, self.gate, self.log, self.settings.max_in_flight)
+        abroad = self._channels(self.settings.partner_cities)
+        return ForwardingDoor(
+            trunks,
+            self.gate,
+            self.log,
+            self.settings.max_in_flight,
+            RegionCode.parse(self.settings.city),
+            {city: PartnerExchange(each) for city, each in abroad.items()},
+        )
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:

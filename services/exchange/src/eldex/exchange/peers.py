@@ -1,4 +1,4 @@
-"""Partners outside: their endpoints, and their exchanges as witnesses of our log.
+"""Partners outside: their endpoints, and their exchanges, which answer calls and witness our log.
 
 Webhooks are as Standard Webhooks and CloudEvents describe them.
 
@@ -32,7 +32,8 @@ import orjson
 from standardwebhooks import Webhook
 
 from eldex.api.exchange.v1 import evidence_service_pb2
-from eldex.common.errors import CannotStart, DomainError
+from eldex.api.trunk.v1 import trunk_service_pb2
+from eldex.common.errors import CannotStart, DomainError, Unavailable
 from eldex.common.rpc.client import Peer
 from eldex.common.rpc.status import DETAILS_KEY, facts_of, reason_of
 from eldex.exchange.domain.delivery.attributes import attributes_of
@@ -320,13 +321,44 @@ def _not_co_signed(error: grpc.aio.AioRpcError) -> DomainError:
     return NotWitnessable(why=reason or error.code().name)
 
 
+class PartnerExchange:
+    """The exchange of a partner city, called for our departments; answers as a trunk does."""
+
+    def __init__(self, opened: grpc.aio.Channel) -> None:
+        """`opened` has the certificate that the partner's authority gave our exchange."""
+        self._channel = opened
+
+    async def call(
+        self, method: str, request: bytes, metadata: Mapping[str, str], timeout_seconds: float
+    ) -> trunk_service_pb2.Reply:
+        """One call; raises `Unavailable` where it may not have arrived, `TimeoutError`."""
+        rpc: Any = self._channel.unary_unary(method)
+        calling = rpc(request, metadata=tuple(metadata.items()), timeout=timeout_seconds)
+        reply = trunk_service_pb2.Reply()
+        try:
+            reply.response = await calling
+            told = await calling.trailing_metadata()
+        except grpc.aio.AioRpcError as error:
+            told = error.trailing_metadata()
+            if DETAILS_KEY not in dict(told or ()):
+                # Not said by the exchange but by the way to it.
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise TimeoutError from error
+                raise Unavailable("partner exchange") from error
+            reply.code, reply.message = error.code().value[0], error.details() or ""
+        for key, value in told or ():
+            data = value if isinstance(value, bytes) else value.encode()
+            reply.trailing_metadata.add(key=key, value=data)
+        return reply
+
+
 def address_of(url: str) -> str:
     """`host:port` of a partner's exchange; raises `CannotStart` for what is no `https://` address."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 443
     except ValueError as error:
-        raise CannotStart(f"ELDEX_PARTNERS_FILE: {url[:100]!r} is no address") from error
+        raise CannotStart(f"partner exchange {url[:100]!r} is no address") from error
     if parts.scheme != "https" or not host or parts.path.strip("/") or parts.query:
-        raise CannotStart(f"ELDEX_PARTNERS_FILE: {url[:100]!r} must be https://<host>:<port>")
+        raise CannotStart(f"partner exchange {url[:100]!r} must be https://<host>:<port>")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

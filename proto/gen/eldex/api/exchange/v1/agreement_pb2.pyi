@@ -165,7 +165,9 @@ class Agreement(_message.Message):
     """Version, to be handed back with a change. Output only."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Methods it covers: a full name, or a service's name with /* for all of its methods."""
+        """Methods it covers: a full name, or a service's name with /* for all of its methods. Data services of a partner city begin with
+        its division code: /500100/eldex.api.registry.v1.RegistryService/GetResident.
+        """
 
     @_builtins.property
     def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -99,6 +99,9 @@ class ExchangeServiceServicer:
     def Subscribe(self, request, context):
         """Events from a cursor on, as they happen, for as long as the stream is open.
 
+        A stream ends with UNAVAILABLE when its connection has reached its age or the server is replaced: subscribe again, and it goes on
+        from the acknowledged cursor, or from the one that is given.
+
         Errors: ACCESS_DENIED, CURSOR_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -47,6 +47,9 @@ class ExchangeServiceStub:
     Subscribe: _grpc.UnaryStreamMultiCallable[_exchange_service_pb2.SubscribeRequest, _exchange_service_pb2.SubscribeResponse]
     """Events from a cursor on, as they happen, for as long as the stream is open.
 
+    A stream ends with UNAVAILABLE when its connection has reached its age or the server is replaced: subscribe again, and it goes on
+    from the acknowledged cursor, or from the one that is given.
+
     Errors: ACCESS_DENIED, CURSOR_UNKNOWN.
     """
     AcknowledgeEvents: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.AcknowledgeEventsRequest, _exchange_service_pb2.AcknowledgeEventsResponse]
@@ -72,6 +75,9 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     """The message log, newest first. Operations and auditors only."""
     Subscribe: _aio.UnaryStreamMultiCallable[_exchange_service_pb2.SubscribeRequest, _exchange_service_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Events from a cursor on, as they happen, for as long as the stream is open.
+
+    A stream ends with UNAVAILABLE when its connection has reached its age or the server is replaced: subscribe again, and it goes on
+    from the acknowledged cursor, or from the one that is given.
 
     Errors: ACCESS_DENIED, CURSOR_UNKNOWN.
     """
@@ -119,6 +125,9 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exchange_service_pb2.SubscribeResponse], _abc.AsyncIterator[_exchange_service_pb2.SubscribeResponse]]:
         """Events from a cursor on, as they happen, for as long as the stream is open.
+
+        A stream ends with UNAVAILABLE when its connection has reached its age or the server is replaced: subscribe again, and it goes on
+        from the acknowledged cursor, or from the one that is given.
 
         Errors: ACCESS_DENIED, CURSOR_UNKNOWN.
         """

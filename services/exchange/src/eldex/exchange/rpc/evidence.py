@@ -334,7 +334,7 @@ class EvidenceService:
 
     async def _visible_record(self, index: int, call: Call) -> LoggedRecord:
         found = await self._log.record(index)
-        if found.record.subsystem != subsystem_of(call) and not self._roles.sees_all(call):
+        if not self._roles.is_own(found.record.subsystem, call) and not self._roles.sees_all(call):
             raise Denied(
                 missing="this record is another member's; no agreement of yours names this method",
                 missing_zh="该留痕属于其他成员单位，且贵单位没有涵盖此方法的协议",

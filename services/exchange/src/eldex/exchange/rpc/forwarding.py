@@ -3,6 +3,7 @@
 Who asks (certificate), by which agreement, for what purpose is decided before the call leaves; it
 travels to the service on the trunk; the evidence is on disk before the reply goes back, and its
 receipt goes with it. A denied call is evidence too; one beyond what can be served is turned away at once.
+A call for another city leaves through that city's exchange (`cities.py`), which decides and logs for itself.
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
 
 from eldex.common import metrics, telemetry
-from eldex.common.errors import Denied, DomainError, Language, Overloaded, Unavailable
-from eldex.common.identifiers import InvalidRegionCode, RegionCode
+from eldex.common.errors import DomainError, Language, Overloaded, Unavailable
+from eldex.common.identifiers import RegionCode
 from eldex.common.logs import logger
 from eldex.common.rpc.call import (
     AGREEMENT,
     MEMBER,
     PURPOSE,
-    Identity,
     language_of,
 )
 from eldex.common.rpc.server import Answer, identity_of, metadata_of
@@ -36,6 +36,15 @@ from eldex.exchange.domain.break_glass import read_reason
 from eldex.exchange.domain.decision import check_purpose
 from eldex.exchange.domain.message_log import LogEntry
 from eldex.exchange.handlers import MessageLog
+from eldex.exchange.rpc.cities import (
+    CITY,
+    ON_BEHALF,
+    PARTNER_RECEIPT,
+    Caller,
+    Road,
+    caller_of,
+    wanted_city,
+)
 from eldex.exchange.rpc.gate import Asked, Gate, Permit
 from eldex.exchange.rpc.subjects import Subjects
 
@@ -44,6 +53,7 @@ TRACE: Final = "eldex-trace-id"
 BREAK_GLASS: Final = "eldex-break-glass"
 """The written reason of an emergency, as percent-encoded UTF-8. Of what callers say in `eldex-…`, this
 and the purpose alone are heard; what goes on to the services is written here."""
+_ABROAD: Final = "other-cities"
 _DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _CARRIED: Final = ("accept-language",)
 """The caller's metadata that goes on to the service; everything else stays here."""
@@ -66,9 +76,15 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         gate: Gate,
         log: MessageLog,
         max_in_flight: int,
+        home: RegionCode,
+        cities: Mapping[str, Road] | None = None,
     ) -> None:
-        """A door; of `max_in_flight` calls at a time, each department may hold up to a half."""
+        """A door; of `max_in_flight` calls at a time, each department may hold up to a half.
+
+        `cities`: the exchanges of partner cities, by division code.
+        """
         self._trunks, self._gate, self._log = trunks, gate, log
+        self._home, self._cities = home, {} if cities is None else cities
         self._in_flight: Counter[str] = Counter()
         self._most, self._most_each = max_in_flight, (max_in_flight + 1) // 2
         self._subjects = Subjects()
@@ -78,8 +94,12 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         """A handler for any method of a department; None for what belongs to nobody."""
         method = handler_call_details.method
         department = department_of(method)
-        if department not in self._trunks:
+        is_abroad = any(key == CITY for key, _ in handler_call_details.invocation_metadata)
+        if not department or (department not in self._trunks and not is_abroad):
             return None
+        if is_abroad:
+            # Counted together: a city that hangs holds no department's share, and names do not multiply.
+            department = _ABROAD
 
         async def forward(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             held = self._in_flight
@@ -130,12 +150,11 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
             try:
                 identity = identity_of(context)
-                city, subsystem = caller_of(identity)
+                caller = caller_of(identity, metadata, self._home, self._cities)
+                subsystem = caller.name
                 span.set_attribute("eldex.caller", subsystem)
                 timeout = context.time_remaining()
-                answer = await self._exchange(
-                    city, subsystem, method, department, payload, metadata, language, timeout
-                )
+                answer = await self._exchange(caller, method, payload, metadata, language, timeout)
             except DomainError as error:
                 subsystem = "unknown"
                 answer = Answer(failure=failure(error, language))
@@ -160,10 +179,8 @@ class ForwardingDoor(grpc.GenericRpcHandler):
 
     async def _exchange(
         self,
-        city: RegionCode,
-        subsystem: str,
+        caller: Caller,
         method: str,
-        department: str,
         payload: bytes,
         metadata: Mapping[str, str],
         language: Language,
@@ -171,15 +188,18 @@ class ForwardingDoor(grpc.GenericRpcHandler):
     ) -> Answer:
         permit: Permit | None = None
         purpose = metadata.get(PURPOSE, "")
-        response, failed = b"", None
+        response, failed, abroad = b"", None, ""
+        subsystem, named = caller.name, method
         # A log that is known not to be writable: refused before anything has an effect.
         self._log.require()
         try:
-            asked = _asked(city, subsystem, method, metadata)
+            city = wanted_city(caller, metadata, self._home, self._cities)
+            named = f"/{city}{method}" if city else method
+            asked = _asked(caller, named, metadata)
             permit = await self._gate.admit(asked, payload)
-            going = carried(asked, permit, metadata)
-            response, failed = await self._forward(
-                department, method, payload, going, timeout, language
+            going = sent_abroad(caller, metadata) if city else carried(caller, permit, metadata)
+            response, failed, abroad = await self._forward(
+                city, method, payload, going, timeout, language
             )
             if failed is None:
                 response = await self._gate.pass_reply(permit, response)
@@ -193,14 +213,16 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         except asyncio.CancelledError:
             # The caller has gone, or its time has run out: that it asked is told all the same.
             gone = ("CANCELLED", "CALLER_GONE")
-            self._log.tell(self._entry(subsystem, method, purpose, permit, payload, None, *gone))
+            self._log.tell(self._entry(subsystem, named, purpose, permit, payload, None, *gone))
             raise
         reply = None if failed else response
         code, reason = (failed.code.name, failed.reason) if failed else ("OK", "")
-        entry = self._entry(subsystem, method, purpose, permit, payload, reply, code, reason)
+        entry = self._entry(subsystem, named, purpose, permit, payload, reply, code, reason)
         # Raises NoEvidence if it cannot be written: then no reply leaves.
         receipt = await self._log.append(entry)
         trailing = {RECEIPT: str(receipt), TRACE: telemetry.trace_id()}
+        if abroad:
+            trailing[PARTNER_RECEIPT] = abroad
         return Answer(response if not failed else b"", failed, trailing)
 
     def _entry(
@@ -231,23 +253,30 @@ class ForwardingDoor(grpc.GenericRpcHandler):
 
     async def _forward(
         self,
-        department: str,
+        city: str,
         method: str,
         payload: bytes,
         metadata: Mapping[str, str],
         timeout: float | None,
         language: Language,
-    ) -> tuple[bytes, Failure | None]:
+    ) -> tuple[bytes, Failure | None, str]:
+        """The reply or the failure, and the receipt of the partner's exchange if there is one."""
         seconds = min(timeout, 60.0) if timeout else _DEFAULT_TIMEOUT_SECONDS
+        whom = city or department_of(method)
+        road = self._cities[city] if city else self._trunks.get(whom)
         try:
-            reply = await self._trunks[department].call(method, payload, metadata, seconds)
+            if road is None:
+                raise Unavailable(whom)
+            reply = await road.call(method, payload, metadata, seconds)
         except Unavailable as error:
-            raise Unavailable(department) from error
+            raise Unavailable(whom) from error
         except TimeoutError:
             zh, en = "该部门系统未能在截止时间前答复", "the department did not answer in time"
             code = grpc.StatusCode.DEADLINE_EXCEEDED
-            return b"", plain(code, "DEADLINE_EXCEEDED", zh, en, language)
-        return reply.response, failure_of(reply)
+            return b"", plain(code, "DEADLINE_EXCEEDED", zh, en, language), ""
+        told = {entry.key: entry.value for entry in reply.trailing_metadata}
+        receipt = told.get(RECEIPT, b"").decode() if city else ""
+        return reply.response, failure_of(reply), receipt
 
 
 def department_of(method: str) -> str:
@@ -257,11 +286,11 @@ def department_of(method: str) -> str:
     return parts[2] if is_ours else ""
 
 
-def _asked(city: RegionCode, subsystem: str, method: str, metadata: Mapping[str, str]) -> Asked:
+def _asked(caller: Caller, method: str, metadata: Mapping[str, str]) -> Asked:
     purpose = check_purpose(metadata.get(PURPOSE, ""))
     reason = metadata.get(BREAK_GLASS)
     emergency = "" if reason is None else read_reason(reason)
-    return Asked(subsystem, city, method, purpose, emergency)
+    return Asked(caller.subsystem, caller.city, method, purpose, emergency)
 
 
 def _without_facts(failed: Failure, language: Language) -> Failure:
@@ -271,27 +300,22 @@ def _without_facts(failed: Failure, language: Language) -> Failure:
     return plain(failed.code, failed.reason, zh, en, language)
 
 
-def carried(asked: Asked, permit: Permit, metadata: Mapping[str, str]) -> dict[str, str]:
+def carried(caller: Caller, permit: Permit, metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata with which a call goes on: what the exchange says of it, not what its caller said."""
     agreement = permit.agreement
-    return {key: metadata[key] for key in _CARRIED if key in metadata} | {
-        MEMBER: asked.subsystem,
-        PURPOSE: asked.purpose,
+    return _common(metadata) | {
+        MEMBER: caller.name,
         AGREEMENT: f"{agreement.key}@{agreement.version}",
-        "traceparent": telemetry.traceparent(),
     }
 
 
-def caller_of(identity: Identity) -> tuple[RegionCode, str]:
-    """The city and the subsystem that a certificate names; raises `Denied` if it names none."""
-    city, _, path = identity.path.partition("/")
-    try:
-        region = RegionCode.parse(city)
-    except InvalidRegionCode:
-        region = None
-    if region is None or not path.startswith("member/") or path.count("/") != 2:
-        raise Denied(
-            missing="the certificate does not name a member's subsystem",
-            missing_zh="证书未标明成员单位及其业务系统",
-        )
-    return region, path
+def sent_abroad(caller: Caller, metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata for another city's exchange, which decides by itself: who asks, and what for."""
+    return _common(metadata) | {ON_BEHALF: f"{caller.city.padded(6)}/{caller.subsystem}"}
+
+
+def _common(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: metadata[key] for key in _CARRIED if key in metadata} | {
+        PURPOSE: metadata[PURPOSE],
+        "traceparent": telemetry.traceparent(),
+    }

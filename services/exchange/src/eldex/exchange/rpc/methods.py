@@ -31,9 +31,14 @@ class MethodShape:
         return message_factory.GetMessageClass(self.reply).FromString(data)
 
 
+def in_contract(method: str) -> str:
+    """A method's name in the contract: without the city that stands before one of another city."""
+    return method[method.find("/", 1) :] if method.count("/") == 3 else method
+
+
 def shape_of(method: str) -> MethodShape | None:
     """The method by its full name, or None; the contract must be loaded."""
-    service, _, name = method[1:].partition("/")
+    service, _, name = in_contract(method)[1:].partition("/")
     try:
         found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     except KeyError:
@@ -45,7 +50,7 @@ def shape_of(method: str) -> MethodShape | None:
 
 def shapes_of(pattern: str) -> list[MethodShape]:
     """The methods that a full name, or `/<service>/*`, stands for; those of the contract at hand."""
-    service, _, name = pattern[1:].partition("/")
+    service, _, name = in_contract(pattern)[1:].partition("/")
     if name != "*":
         return [shape for shape in [shape_of(pattern)] if shape is not None]
     try:

@@ -12,6 +12,7 @@ from eldex.common.rpc.call import PURPOSE, Call
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.decision import PlainJudge, Question, check_purpose, decide
 from eldex.exchange.rpc.agreement_table import AgreementTable
+from eldex.exchange.rpc.cities import partner_of
 
 _CONSOLE: Final = "service/console"
 _OPERATIONS: Final = "member/operations/"
@@ -75,6 +76,14 @@ class Roles:
             return self.right(call)
         except DomainError:
             return Right(subsystem_of(call), None)
+
+    def is_own(self, subsystem: str, call: Call) -> bool:
+        """Whether the log's records of a subsystem are the caller's own, or a city's for its exchange."""
+        city, _, own = call.caller.path.partition("/")
+        if subsystem == own:
+            return True
+        partner = partner_of(RegionCode.parse(city), own, self._home)
+        return partner is not None and subsystem.startswith(f"{partner}/")
 
     def sees_all(self, call: Call) -> bool:
         """Whether somebody may see more than its own."""

@@ -13,6 +13,8 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from eldex.exchange.rpc.methods import in_contract
+
 KINDS: Final = ("res_", "ins_", "wkr_")
 """How the keys of residents, institutions and workers begin."""
 
@@ -71,6 +73,7 @@ class Subjects:
 
         Nobody in what is no message of that method: the service has refused it.
         """
+        method = in_contract(method)
         readers = self._methods.get(method)
         if readers is None:
             try:
