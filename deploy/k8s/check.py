@@ -16,9 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
-import yaml
-from referencing import Registry, Resource
+try:
+    import jsonschema
+    import yaml
+    from referencing import Registry, Resource
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed for this Python: run `make check-manifests`")
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
