@@ -18,7 +18,7 @@ from eldex.api.institutions.v1 import (
 from eldex.api.medical.v1 import enrolment_pb2
 from eldex.api.medical.v1 import medical_service_pb2 as medical_pb
 from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
-from eldex.api.registry.v1 import resident_pb2
+from eldex.api.registry.v1 import resident_events_pb2, resident_pb2
 from eldex.common.identifiers import CreditCode, check_character, credit_check_character
 from eldex.local.field import Field, Told
 
@@ -99,7 +99,8 @@ async def insure(
     resident_key: str,
     scheme: enrolment_pb2.InsuranceScheme.ValueType = enrolment_pb2.INSURANCE_SCHEME_RESIDENT,
 ) -> Told:
-    """Medical insurance enrols a resident from 2020 on."""
+    """Medical insurance enrols a resident from 2020 on, once the registry has told of them."""
+    await field.watcher.until(resident_events_pb2.ResidentRegistered, resident_key=resident_key)
     return await field["medical-insurance"].ask_when_known(
         "MedicalService/OpenEnrolment",
         medical_pb.OpenEnrolmentRequest(

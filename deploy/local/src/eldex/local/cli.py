@@ -13,8 +13,9 @@ from rich.table import Table
 
 from eldex.console import accounts
 from eldex.local import supervisor
+from eldex.local.neighbours import HOME, NEIGHBOUR, NEIGHBOUR_SERVICES
 from eldex.local.process import PartFailed
-from eldex.local.stack import BadSetting, Settings, Stack
+from eldex.local.stack import SERVICES, BadSetting, Settings, Stack
 from eldex.local.supervisor import Phase
 
 app = typer.Typer(help="The local city: broker, database and services.", no_args_is_help=True)
@@ -25,7 +26,7 @@ City = Annotated[str, typer.Option(help="The prefecture's six-digit division cod
 
 
 @app.command()
-def up(city: City = "511700") -> None:
+def up(city: City = HOME) -> None:
     """Start the city and leave it running; prints its addresses when all is ready."""
     stack = the_city(city)
     root = stack.settings.root
@@ -54,8 +55,10 @@ def up(city: City = "511700") -> None:
 
 
 @app.command()
-def down(city: City = "511700") -> None:
-    """Stop everything of the city; its data stays until `make clean`."""
+def down(city: City = HOME) -> None:
+    """Stop everything of the city; its data stays until `make clean`. The partner city goes with it."""
+    if city == HOME and supervisor.is_running(Settings.from_env(NEIGHBOUR).root):
+        down(NEIGHBOUR)
     root = Settings.from_env(city).root
     running = supervisor.is_running(root)
     with _out.status(f"Stopping the city {city} …"):
@@ -66,7 +69,7 @@ def down(city: City = "511700") -> None:
 
 
 @app.command()
-def status(city: City = "511700") -> None:
+def status(city: City = HOME) -> None:
     """Show each part; exits with 1 unless every one is ready."""
     stack = the_city(city)
     report = supervisor.read(stack.settings.root)
@@ -89,12 +92,12 @@ def status(city: City = "511700") -> None:
 @app.command()
 def logs(
     parts: Annotated[list[str] | None, typer.Argument(help="Parts; all of them without.")] = None,
-    city: City = "511700",
+    city: City = HOME,
     lines: Annotated[int, typer.Option(help="Lines of each to begin with.")] = 20,
     follow: Annotated[bool, typer.Option(help="Go on showing new lines.")] = True,
 ) -> None:
     """Show the end of the logs, and what is added to them."""
-    stack = Stack(Settings.from_env(city))
+    stack = the_city(city)
     known = {"supervisor": stack.logs / "supervisor.log"}
     known |= {name: part.log for name, part in stack.parts.items()}
     if unknown := sorted(set(parts or ()) - set(known)):
@@ -114,20 +117,23 @@ def logs(
 
 
 @app.command(hidden=True)
-def supervise(city: City = "511700") -> None:
+def supervise(city: City = HOME) -> None:
     """Run the city in the foreground, as `up` does in the background."""
-    report = asyncio.run(supervisor.supervise(Stack(Settings.from_env(city))))
+    report = asyncio.run(supervisor.supervise(the_city(city)))
     if report.failure:
         raise PartFailed(report.failure)
 
 
 def the_city(city: str) -> Stack:
-    """The city as it runs; one that does not, as the environment describes it."""
+    """The city as it runs; one that does not, as the environment describes it.
+
+    Of the partner city, what the demo needs of it.
+    """
     settings = Settings.from_env(city)
     report = supervisor.read(settings.root)
     if report is not None and report.ports and supervisor.is_running(settings.root):
         settings = replace(settings, ports=report.ports)
-    return Stack(settings)
+    return Stack(settings, services=NEIGHBOUR_SERVICES if city == NEIGHBOUR else SERVICES)
 
 
 def _clear_leftovers(stack: Stack) -> None:
@@ -141,10 +147,11 @@ def _print_addresses(stack: Stack) -> None:
     table = Table(box=None, show_header=False)
     table.add_row("exchange (gRPC, mutual TLS)", stack.address("exchange"))
     table.add_row("  certificates of its callers", str(pki / "member"))
-    table.add_row("console", f"http://{stack.address('console-web')}/")
-    for name, password in accounts.ensure(stack.secrets).items():
-        table.add_row(f"  sign in as {name}", password)
-    table.add_row("traces in (OTLP, gRPC)", stack.address("console-otlp"))
+    if "console" in stack.services:
+        table.add_row("console", f"http://{stack.address('console-web')}/")
+        for name, password in accounts.ensure(stack.secrets).items():
+            table.add_row(f"  sign in as {name}", password)
+        table.add_row("traces in (OTLP, gRPC)", stack.address("console-otlp"))
     table.add_row("MongoDB", stack.mongod.uri)
     table.add_row("Kafka", stack.kafka.bootstrap)
     for name in stack.services:

@@ -1,16 +1,20 @@
 """`make demo`: a fictional city lives, and every hop of it can be looked at.
 
 Starts the city (or takes the one that is up), brings its elders in, plays four stories through the
-exchange as the departments would, and says what followed, after how long, under which receipt, in
+exchange as the departments would, a fifth with a partner city beside it, and says what followed, after how long, under which receipt, in
 which trace. Exits 0 only if every effect was seen. The city stays up, so that its traces can be
 opened; `make down` stops it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from datetime import date
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -20,15 +24,19 @@ from rich.progress import Progress
 
 from eldex.console import accounts
 from eldex.evidence.receipts import Receipt
-from eldex.local import cli, stories
+from eldex.local import cli, stories, supervisor
 from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
 from eldex.local.loading import Loaded, load_elders, set_insurance_parameters
+from eldex.local.neighbours import HOME, NEIGHBOUR
+from eldex.local.process import State
 from eldex.local.stack import Stack
+from eldex.local.supervisor import PartReport
+from eldex.local.two_cities import side_of, two_cities
 
 _out = Console(highlight=False, soft_wrap=True)
 _AS_OF = date(2026, 11, 1)
-_EFFECT_WAIT_SECONDS = 15.0
+_BACK_WITHIN_SECONDS = 60.0
 
 Story = Callable[[Field, stories.Narrator], Awaitable[tuple[Any, str]]]
 _STORIES: tuple[Story, ...] = (
@@ -76,7 +84,7 @@ class Aloud:
         _out.print(f"     [dim]{text}[/dim]", markup=True)
 
 
-async def play(stack: Stack, scale: float, seed: int) -> bool:
+async def play(stack: Stack, neighbour: Stack, scale: float, seed: int) -> bool:
     """Load the city and play the stories; False if an effect was not seen."""
     console = f"http://{stack.address('console-web')}"
     async with field_of(stack) as field:
@@ -99,7 +107,45 @@ async def play(stack: Stack, scale: float, seed: int) -> bool:
                 _out.print(f"   trace {console}/traces/{trace_id}")
         for watcher in (field.watcher, field.partner):
             await watcher.acknowledge()
+    try:
+        async with side_of(stack, neighbour) as home, side_of(neighbour, stack) as away:
+            cut = Cut(neighbour)
+            trace_id = await two_cities(home, away, told, cut.begin, cut.end)
+    except (TimeoutError, AssertionError, Refused) as missing:
+        _out.print(f"     [red]✗ {missing}[/red]")
+        return False
+    _out.print(f"   trace {console}/traces/{trace_id}")
     return True
+
+
+class Cut:
+    """The exchange of a partner city is killed, and its supervisor brings it back."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._root = stack.settings.root
+        self._pid = 0
+
+    async def begin(self) -> None:
+        """Kill it."""
+        part = self._exchange()
+        if part.pid is None:
+            raise AssertionError("the partner city's exchange is not up")
+        self._pid = part.pid
+        os.kill(part.pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Wait until it is ready again."""
+        async with asyncio.timeout(_BACK_WITHIN_SECONDS):
+            while True:
+                part = self._exchange()
+                if part.state is State.READY and part.pid != self._pid:
+                    return
+                await asyncio.sleep(0.1)
+
+    def _exchange(self) -> PartReport:
+        report = supervisor.read(self._root)
+        assert report is not None
+        return report.parts["exchange"]
 
 
 async def _load(field: Field, scale: float, seed: int) -> None:
@@ -134,26 +180,26 @@ def main(
     down: Annotated[bool, typer.Option(help="Stop the city afterwards.")] = False,
 ) -> None:
     """Play the demo."""
-    city = "511700"
     began = time.perf_counter()
-    cli.guarded(lambda: cli.up(city))
-    stack = cli.the_city(city)
+    for city in (HOME, NEIGHBOUR):
+        cli.guarded(partial(cli.up, city))
+    stack, neighbour = cli.the_city(HOME), cli.the_city(NEIGHBOUR)
     try:
-        seen = uvloop.run(play(stack, scale, seed))
+        seen = uvloop.run(play(stack, neighbour, scale, seed))
     finally:
         if down:
-            cli.down(city)
+            cli.down(HOME)
     seconds = time.perf_counter() - began
     if not seen:
         _out.print(
-            f"\n[red]The demo did not come to its end.[/red] The city is still up: `make status` shows "
+            f"\n[red]The demo did not come to its end.[/red] The cities are still up: `make status` shows "
             f"its parts, `make demo` tries again, `make down` stops it. Logs: {stack.logs}"
         )
         raise typer.Exit(1)
     _out.print(f"\nEvery effect was seen. {seconds:.0f} s.")
     if not down:
         _out.print(
-            f"The city stays up: http://{stack.address('console-web')}/ · `make down` stops it."
+            f"The cities stay up: http://{stack.address('console-web')}/ · `make down` stops them."
         )
         for name, password in accounts.ensure(stack.secrets).items():
             _out.print(f"  sign in as {name}: {password}", markup=False)

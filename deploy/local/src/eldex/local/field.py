@@ -58,6 +58,8 @@ class Told:
     receipt: str
     trace_id: str
     milliseconds: float
+    partner_receipt: str = ""
+    """Of a call to another city: the receipt of that city's exchange."""
 
 
 class Department:
@@ -72,12 +74,13 @@ class Department:
         request: Message,
         *,
         purpose: str = "",
+        city: str = "",
         language: str = "en",
         timeout_seconds: float = 10.0,
     ) -> Told:
         """Call `<Service>/<Method>` of the department the request belongs to; raises `Refused`.
 
-        A write that has no `request_id` yet gets one.
+        `city`: the partner city that is asked, through its exchange; without it, our own. A write that has no `request_id` yet gets one.
         """
         if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:  # type: ignore[attr-defined]
             request.request_id = str(uuid.uuid4())  # type: ignore[attr-defined]
@@ -90,7 +93,8 @@ class Department:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response.FromString,
         )
-        metadata = (("eldex-purpose", purpose or self.purpose), ("accept-language", language))
+        metadata = [("eldex-purpose", purpose or self.purpose), ("accept-language", language)]
+        metadata += [("eldex-city", city)] if city else []
         began = time.perf_counter()
         calling = call(request, metadata=metadata, timeout=timeout_seconds)
         try:
@@ -107,6 +111,7 @@ class Department:
             str(trailing.get("eldex-receipt", "")),
             str(trailing.get("eldex-trace-id", "")),
             (time.perf_counter() - began) * 1000,
+            str(trailing.get("eldex-partner-receipt", "")),
         )
 
     async def ask_when_known(self, method: str, request: Message, **how: Any) -> Told:

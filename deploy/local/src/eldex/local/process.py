@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -226,11 +227,15 @@ class Process:
         while True:
             assert self._child is not None
             began = time.monotonic()
-            await _exit_of(self._child)
+            code = await _exit_of(self._child)
             self._enter(State.DEAD)
             deaths = 1 if time.monotonic() - began > _STEADY_S else deaths + 1
             delays = self.restart_delays_s
-            await asyncio.sleep(delays[min(deaths, len(delays)) - 1])
+            delay = delays[min(deaths, len(delays)) - 1]
+            how = signal.Signals(-code).name if code < 0 else f"code {code}"
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            print(f"{at} {self.name} ended ({how}); started again in {delay:g} s", flush=True)
+            await asyncio.sleep(delay)
             self.restarts += 1
             try:
                 self._spawn()

@@ -1,5 +1,7 @@
 """One city on one machine: its broker, its database and its services, up and down in order."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ from eldex.exchange.store import secrets as exchange_keys
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
+from eldex.local.neighbours import HOME, NEIGHBOUR, Neighbour
 from eldex.local.paths import VAR, put
 from eldex.local.ports import HOST, is_free, reserve
 from eldex.local.process import PartFailed, Process, answers_http
@@ -42,11 +45,10 @@ MEMBERS: Final = (
     "health/assessment",
     "market-regulation/supervision",
     "finance/payments",
-    "partner-500100/elder-care",
     "operations/watch",
 )
-"""Member and subsystem of every caller of the exchange that gets a certificate: the departments, and
-a partner city."""
+"""Member and subsystem of every caller of the exchange that gets a certificate; partner cities come with
+the settings."""
 
 PREPARATIONS: Final = ("eldex.common.topics",)
 """Modules that run once, one after the other, between the broker and the services."""
@@ -69,7 +71,10 @@ _OFFSETS: Final = {
 """Where each port lies from the first one: `exchange` is 17443, the console's page is 17080."""
 
 
-AGREEMENTS = Path(__file__).parent / "data" / "agreements.yaml"
+_NEIGHBOUR_PORTS: Final = 500
+"""How far behind the city's own ports the partner city's are."""
+_DATA: Final = Path(__file__).parent / "data"
+AGREEMENTS = _DATA / "agreements.yaml"
 """The agreements with which the city begins."""
 
 
@@ -98,18 +103,31 @@ class Settings:
     log_level: str = "info"
     env: Mapping[str, str] = field(default_factory=dict)
     """More environment for every service."""
+    neighbours: tuple[Neighbour, ...] = ()
+
+    @property
+    def neighbour(self) -> Neighbour:
+        """This city, as its partners know it."""
+        return Neighbour(self.city, self.root, f"{HOST}:{self.ports['exchange']}")
 
     @classmethod
     def from_env(cls, city: str = "511700", env: Mapping[str, str] = os.environ) -> Self:
-        """The city in `var/<city>`: ports from `ELDEX_PORT_BASE` on, each movable by `ELDEX_PORT_<NAME>`."""
+        """The city in `var/<city>`: ports from `ELDEX_PORT_BASE` on, each movable by `ELDEX_PORT_<NAME>`.
+
+        The partner city's are 500 behind, and move with the base alone.
+        """
         if not re.fullmatch(r"[1-9]\d(?!00)\d\d00", city):
             raise BadSetting(
                 f"city {city!r}: give a prefecture's six-digit division code, such as 511700"
             )
         base = _number(env, "ELDEX_PORT_BASE", _FIRST_PORT)
-        ports = {
+        own = {
             name: _number(env, setting_of(name), base + offset) for name, offset in _OFFSETS.items()
         }
+        behind = {name: base + _NEIGHBOUR_PORTS + offset for name, offset in _OFFSETS.items()}
+        other, ports = (HOME, behind) if city == NEIGHBOUR else (NEIGHBOUR, own)
+        theirs = own if city == NEIGHBOUR else behind
+        neighbour = Neighbour(other, VAR / other, f"{HOST}:{theirs['exchange']}")
         try:
             ratio = float(env.get("ELDEX_TRACE_RATIO", "1.0"))
         except ValueError:
@@ -117,12 +135,23 @@ class Settings:
         if not 0.0 <= ratio <= 1.0:
             raise BadSetting("ELDEX_TRACE_RATIO: give the share of calls to trace, from 0 to 1")
         level = env.get("ELDEX_LOG_LEVEL", "info")
-        return cls(city=city, root=VAR / city, ports=ports, trace_ratio=ratio, log_level=level)
+        return cls(
+            city=city,
+            root=VAR / city,
+            ports=ports,
+            trace_ratio=ratio,
+            log_level=level,
+            neighbours=(neighbour,) if city in {HOME, NEIGHBOUR} else (),
+        )
 
     @classmethod
     def for_tests(cls, root: Path, *, city: str = "511700", **more: str) -> Self:
         """A city in a temporary folder, on ports that nothing else uses; `more` is added to `env`."""
         return cls(city=city, root=root, ports={name: reserve() for name in _OFFSETS}, env=more)
+
+    def beside(self, *others: Settings) -> Settings:
+        """The same city, which knows these as its partners."""
+        return replace(self, neighbours=tuple(other.neighbour for other in others))
 
 
 def _number(env: Mapping[str, str], name: str, otherwise: int) -> int:
@@ -217,6 +246,13 @@ class Stack:
         """The folder with the certificate of `service/<name>` or `member/<member>/<subsystem>`."""
         return self.pki / path
 
+    def neighbour_identity(self, city: str) -> Path:
+        """The folder with the certificate that a partner city has given to our exchange."""
+        return self.settings.root / "partners" / city
+
+    def _partner_cities(self) -> list[str]:
+        return [each.city for each in self.settings.neighbours] or [NEIGHBOUR]
+
     def address(self, port_name: str) -> str:
         """`host:port` of a port by its name in the settings."""
         return f"{HOST}:{self.settings.ports[port_name]}"
@@ -240,8 +276,12 @@ class Stack:
             _KAFKA,
             *(f"service/{name}" for name in self.services),
             *(f"member/{name}" for name in MEMBERS),
+            # For whoever comes from a partner city; the model city's always is one.
+            *(f"member/partner-{name}/elder-care" for name in self._partner_cities()),
         ):
             authority.issue(f"{city}/{path}", self.identity(path))
+        for each in self.settings.neighbours:
+            each.admit(city, self.neighbour_identity(each.city), self.settings.trust_domain)
         self.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
         sealing = self.secrets / "sealing.key"
         if not sealing.exists():
@@ -286,7 +326,12 @@ class Stack:
             env["ELDEX_WEB_LISTEN"] = self.address("console-web")
             env["ELDEX_OTLP_LISTEN"] = self.address("console-otlp")
         if name == "exchange":
-            env["ELDEX_AGREEMENTS_FILE"] = str(AGREEMENTS)
+            own = _DATA / f"agreements-{settings.city}.yaml"
+            env["ELDEX_AGREEMENTS_FILE"] = str(own if own.exists() else AGREEMENTS)
+            env["ELDEX_PARTNERS_TLS_DIR"] = str(settings.root / "partners")
+            env["ELDEX_PARTNER_CITIES"] = json.dumps(
+                {each.city: f"https://{each.exchange}" for each in settings.neighbours}
+            )
             env["ELDEX_PARTNER_KAFKA"] = self.kafka.partners
         return env | dict(settings.env)
 

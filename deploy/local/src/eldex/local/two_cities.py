@@ -1,0 +1,231 @@
+"""The story of two cities: a question and events across the border, a cut, and a proof for either side.
+
+City A's department asks city B's registry through both exchanges; each city's people follow the other's
+events as its member; B's exchange is away for a while and nothing is lost; either exchange gets from the
+other the record of what they exchanged, and both records are of the same messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from eldex.api.exchange.v1 import evidence_service_pb2 as evidence_pb
+from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
+from eldex.api.registry.v1 import resident_events_pb2 as events_pb
+from eldex.api.registry.v1 import resident_pb2
+from eldex.common.contract import load_contract
+from eldex.common.rpc.client import channel
+from eldex.evidence.policy import Policy
+from eldex.evidence.receipts import Bundle, Receipt
+from eldex.evidence.records import Record, message_digest
+from eldex.local import acts
+from eldex.local.field import Department, Refused, Told, Watcher
+from eldex.local.stack import Stack
+from eldex.local.stories import Narrator
+
+FIND = "RegistryService/FindResident"
+_PURPOSE = "cross-city-settlement"
+_BACK_WITHIN_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two cities: its departments, who follows its events abroad, what its partner may ask it."""
+
+    stack: Stack
+    police: Department
+    civil_affairs: Department
+    followed: Watcher
+    """The other city follows this one's events, as its member."""
+    partner: Department
+    """The other city's exchange, as this one's member."""
+
+    @property
+    def city(self) -> str:
+        """Its division code."""
+        return self.stack.settings.city
+
+
+@asynccontextmanager
+async def side_of(stack: Stack, other: Stack) -> AsyncIterator[Side]:
+    """The people of a city that is up, beside another."""
+    load_contract()
+    opened = []
+    mine, theirs = stack.settings.city, other.settings.city
+
+    def member(path: str, purpose: str, tls: Any = None) -> Department:
+        opened.append(channel(stack.address("exchange"), tls or stack.identity(path)))
+        return Department(opened[-1], path, purpose)
+
+    abroad = member(f"member/partner-{theirs}/elder-care", _PURPOSE)
+    watcher = Watcher(abroad, "what-happens-there")
+    watcher.start()
+    try:
+        yield Side(
+            stack,
+            member("member/police/household-registration", "residence-registration"),
+            member("member/civil-affairs/elder-care", _PURPOSE),
+            watcher,
+            member(f"member/partner-{theirs}/exchange", _PURPOSE, other.neighbour_identity(mine)),
+        )
+    finally:
+        await watcher.stop()
+        for each in opened:
+            await each.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A call from one city to the other, with what each exchange has logged of it."""
+
+    told: Told
+    request: bytes
+    reply: bytes
+    records: tuple[Record, Record]
+    """Of the caller's city, and of the other."""
+
+
+async def register(side: Side, number: str, name: str, region: str, hukou: str) -> Told:
+    """A city's police register somebody; asked again while its exchange is away."""
+    request = registry_pb.RegisterResidentRequest(
+        request_id=str(uuid.uuid4()),
+        document=_paper(number),
+        name=name,
+        region_code=region,
+        hukou_region_code=hukou,
+        resident_since=acts.on("2020-01-01"),
+    )
+    return await until_answered(
+        lambda: side.police.ask("RegistryService/RegisterResident", request)
+    )
+
+
+async def until_answered(ask: Callable[[], Awaitable[Told]]) -> Told:
+    """Ask, and the same again while an exchange is away: safe, for the request keeps its id."""
+    async with asyncio.timeout(_BACK_WITHIN_SECONDS):
+        while True:
+            try:
+                return await ask()
+            except Refused as refused:
+                if refused.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(0.2)
+
+
+async def ask_abroad(home: Side, away: Side, number: str) -> Told:
+    """A's civil affairs ask B's registry about somebody, by number."""
+    request = registry_pb.FindResidentRequest(document=_paper(number))
+    return await home.civil_affairs.ask(FIND, request, city=away.city)
+
+
+async def prove(home: Side, away: Side, number: str, told: Told) -> Exchanged:
+    """Each exchange hands out the record of a call with its proof; raises `AssertionError` if they differ.
+
+    The caller's city redeems the receipt of the other exchange as that one's member, and each bundle is
+    verified with the keys of the log that it is from.
+    """
+    request = registry_pb.FindResidentRequest(document=_paper(number)).SerializeToString()
+    reply = told.reply.SerializeToString()
+    records = []
+    for side, asker, text in (
+        (home, home.civil_affairs, told.receipt),
+        (away, away.partner, told.partner_receipt),
+    ):
+        receipt = Receipt.parse(text)
+        if receipt.origin != f"{side.city}/exchange":
+            raise AssertionError(f"the receipt is of {receipt.origin}, not of {side.city}")
+        key = (await asker.ask("EvidenceService/GetLogKey", evidence_pb.GetLogKeyRequest())).reply
+        got = await asker.ask(
+            "EvidenceService/GetBundle", evidence_pb.GetBundleRequest(receipt=text)
+        )
+        bundle = Bundle.parse(got.reply.bundle)
+        bundle.verify(Policy.parse(f"log {key.verifier_key}\nquorum none\n"))
+        record = Record.parse(bundle.record)
+        if message_digest(receipt.salt, request) != record.request_digest:
+            raise AssertionError(f"the log of {side.city} holds another request")
+        if message_digest(receipt.salt, reply) != record.reply_digest:
+            raise AssertionError(f"the log of {side.city} holds another reply")
+        records.append(record)
+    ours, theirs = records
+    if not ours.trace_id == theirs.trace_id == told.trace_id:
+        raise AssertionError("the two exchanges logged different traces")
+    return Exchanged(told, request, reply, (ours, theirs))
+
+
+async def followed(side: Side, kind: type[Message], key: str) -> Any:
+    """The other city sees an event of this one."""
+    return await side.followed.until(kind, resident_key=key, timeout_seconds=_BACK_WITHIN_SECONDS)
+
+
+async def two_cities(
+    home: Side,
+    away: Side,
+    tell: Narrator,
+    cut: Callable[[], Awaitable[None]],
+    mend: Callable[[], Awaitable[None]],
+) -> str:
+    """Story 5; the trace of the call. `cut` takes B's exchange away, `mend` waits until it is back."""
+    tell.begin("Two cities ask each other, and can prove it", "两市互联互通，跨市可查可证")
+    number = acts.fictional_number("1940-05-17")
+    entered = await register(away, number, "刘德福", "500101", "511702")
+    key = entered.reply.resident.resident_key
+    tell.act(f"police of {away.city}", "register 刘德福, household registration in 511702", entered)
+    began = time.perf_counter()
+    seen = await followed(away, events_pb.ResidentRegistered, key)
+    tell.effect(home.city, f"told by its subscription in {away.city}", seen, began)
+    told = await ask_abroad(home, away, number)
+    if told.reply.resident.resident_key != key or told.reply.resident.name:
+        raise AssertionError("the other city's agreement grants the key, and no name")
+    tell.act(f"civil affairs of {home.city}", f"ask the registry of {away.city} about him", told)
+    proof = await prove(home, away, number, told)
+    tell.remark(
+        f"two decisions: {proof.records[0].agreement_key} in {home.city}, "
+        f"{proof.records[1].agreement_key} in {away.city}; one trace"
+    )
+    tell.remark(
+        "two receipts, redeemed at both exchanges: proofs hold, digests are of the same messages"
+    )
+    await cut()
+    tell.remark(f"the exchange of {away.city} is cut off")
+    try:
+        await ask_abroad(home, away, number)
+    except Refused as refused:
+        tell.remark(f"a call is answered {refused.code.name} {refused.reason}: it may be repeated")
+    else:
+        raise AssertionError("a city that is cut off answered")
+    mover = acts.fictional_number("1943-09-02")
+    began = time.perf_counter()
+    moved = await register(home, mover, "何素芬", "511702001", "500101")
+    tell.act(f"police of {home.city}", "register 何素芬, household registration in 500101", moved)
+    waiting = asyncio.create_task(
+        register(away, acts.fictional_number("1939-12-01"), "邓国强", "500101", "511702")
+    )
+    await mend()
+    late = await waiting
+    tell.act(
+        f"police of {away.city}", "register 邓国强, asked again until the exchange is back", late
+    )
+    for side, sees, event in ((away, home, late), (home, away, moved)):
+        seen = await followed(side, events_pb.ResidentRegistered, event.reply.resident.resident_key)
+        tell.effect(sees.city, f"missed nothing of {side.city}", seen, began)
+    again = await until_answered(lambda: ask_abroad(home, away, number))
+    await prove(home, away, number, again)
+    for side in (home, away):
+        await side.followed.acknowledge()
+    tell.act(f"civil affairs of {home.city}", "ask again, and prove it again", again)
+    return told.trace_id
+
+
+def _paper(number: str) -> resident_pb2.PersonDocument:
+    return resident_pb2.PersonDocument(
+        kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=number
+    )
