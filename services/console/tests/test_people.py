@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from services.console.tests.conftest import Console
 
 PAGES = ("/", "/traces", "/traces/operations", f"/traces/{'a' * 32}", "/map", "/matters", "/flows",
-         "/dead-letters/replay", "/actions")  # fmt: skip
+         "/dead-letters/replay", "/dead-letters/close", "/actions", "/members", "/agreements",
+         "/agreements/x", "/catalogue", "/catalogue/requests", "/catalogue/101001/000001", "/log",
+         "/log/7", "/log/7/bundle", "/subscribers", "/subscribers/member/a/b/c",
+         "/deliveries/change")  # fmt: skip
 
 
 async def test_nobody_sees_anything_before_signing_in(console: Console) -> None:
@@ -28,7 +31,8 @@ async def test_nobody_sees_anything_before_signing_in(console: Console) -> None:
         reply = await visitor.get(page)
         assert reply.status == 303, page
         assert reply.headers["location"] == f"/sign-in?next={page}"
-    for form in ("/sign-out", "/matters", "/dead-letters/replay"):
+    forms = ("/sign-out", "/matters", "/dead-letters/replay", "/dead-letters/close")
+    for form in (*forms, "/deliveries/change"):
         assert (await visitor.post(form, {"q": "x"})).headers["location"].startswith("/sign-in")
 
 
@@ -123,7 +127,7 @@ def test_development_accounts_are_made_once_with_random_passwords(tmp_path: Path
     first = accounts.ensure(tmp_path)
     assert set(first) == {"viewer", "auditor", "operator"}
     assert accounts.ensure(tmp_path) == first
-    assert len(set(first.values())) == 2
+    assert len(set(first.values())) == 3
     for name in (accounts.FILE, accounts.PASSWORDS_FILE):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0
     assert not [p for p in first.values() if p in (tmp_path / accounts.FILE).read_text("utf-8")]
