@@ -126,7 +126,9 @@ class Deliveries:
 
     async def round(self, names: Sequence[str], rate: int, seconds: int) -> tuple[list[float], int]:
         """Events at a rate; how long these waited for them, and how many did not come."""
-        run, count = await self.tell(rate, seconds)
+        return await self._waits(names, *await self.tell(rate, seconds))
+
+    async def _waits(self, names: Sequence[str], run: str, count: int) -> tuple[list[float], int]:
         job = {"run": run, "names": list(names), "count": count, "seconds": _PATIENCE_SECONDS}
         got = await self.partners.ask(do="waits", **job)
         return got["waits"], got["lost"]
@@ -178,16 +180,19 @@ class Deliveries:
             }  # without, with, with, without: what drifts, drifts for both
             if is_hung:
                 await self.partners.ask(do="hang", name=names[0])
-            waits, lost = await self.round(healthy, _PARTNERS_RATE, _PARTNERS_SECONDS)
-            if lost:
-                raise EventsLost(f"{lost} events did not come")
+            told = await self.tell(_PARTNERS_RATE, _PARTNERS_SECONDS)
+            waits, lost = await self._waits(healthy, *told)
             kept[is_hung].append(_at(waits, 99) * 1000)
             await self.partners.ask(do="wake")
+            # Also the one that hung has all of it, before the next round begins.
+            lost += (await self._waits(names[:1], *told))[1]
+            if lost:
+                raise EventsLost(f"{lost} events did not come")
         hung, well = statistics.median(kept[True]), statistics.median(kept[False])
-        told = {key: [round(each, 1) for each in value] for key, value in kept.items()}
+        shown = {key: [round(each, 1) for each in value] for key, value in kept.items()}
         print(
-            f"\nhung partner: p99 of {len(healthy)} others, ms, with {told[True]},"
-            f" without {told[False]}; {_PARTNERS_RATE} events/s; load {os.getloadavg()[0]:.1f}"
+            f"\nhung partner: p99 of {len(healthy)} others, ms, with {shown[True]},"
+            f" without {shown[False]}; {_PARTNERS_RATE} events/s; load {os.getloadavg()[0]:.1f}"
         )
         return hung, well
 
