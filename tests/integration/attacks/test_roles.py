@@ -26,7 +26,7 @@ from eldex.local.field import Field
 EXAMPLES = Path(__file__).parents[3] / "proto" / "examples" / "exchange"
 
 OPERATORS = set("PutAgreement ListCalls PutReviewRule RequestShredding ApproveShredding".split())
-"""What operators do, and no agreement can give to anybody else."""
+"""What operators do (the last two from a seat of their own), and no agreement gives to anybody else."""
 BY_AGREEMENT = set(
     """RecordConsent WithdrawConsent ListConsents ListBreakGlass ReviewBreakGlass ExplainDecision
     ListSubjectLedger ListSegments ListShreddings""".split()
