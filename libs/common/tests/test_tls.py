@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -400,3 +402,45 @@ async def test_an_answer_is_for_the_one_who_asked(authority: Authority, registry
                 reply = await opened.ask(GET, b"")
                 told = pb.GetFlowsResponse.FromString(reply.response).service
                 assert told == f"511700/service/{name}"
+
+
+_SERVER = """
+import asyncio, sys
+from pathlib import Path
+from eldex.common.rpc.tls import insist_on_tls_1_3
+insist_on_tls_1_3()
+import grpc
+from eldex.common.rpc.tls import server_credentials
+async def serve():
+    server = grpc.aio.server()
+    port = server.add_secure_port("localhost:0", server_credentials(Path(sys.argv[1])))
+    await server.start()
+    print(port, flush=True)
+    await server.wait_for_termination()
+asyncio.run(serve())
+"""
+
+
+def test_a_process_that_insists_refuses_tls_1_2(registry: Path, tmp_path: Path) -> None:
+    """As a service does at its start, although gRPC was loaded before."""
+    program = tmp_path / "server.py"
+    program.write_text("import grpc\n" + _SERVER)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(registry / "ca.pem")
+    context.load_cert_chain(registry / "cert.pem", registry / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    command = [sys.executable, str(program), str(registry)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            place = ("localhost", int(server.stdout.readline()))
+            with (
+                socket.create_connection(place, 10) as raw,
+                context.wrap_socket(raw, server_hostname="localhost") as tls,
+            ):
+                assert tls.version() == "TLSv1.3"
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with socket.create_connection(place, 10) as raw, pytest.raises((ssl.SSLError, OSError)):
+                context.wrap_socket(raw, server_hostname="localhost")
+        finally:
+            server.kill()

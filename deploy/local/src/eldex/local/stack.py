@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from eldex.common.rpc import tls
 from eldex.console import accounts
 from eldex.exchange.store import secrets as exchange_keys
 from eldex.local.authority import Authority
@@ -67,6 +68,7 @@ _OFFSETS: Final = {
     **{name: 100 + index for index, name in enumerate(SERVICES)},
     **{f"{name}-admin": 200 + index for index, name in enumerate(SERVICES)},
     "exchange": 443,
+    "exchange-join": 444,
 }
 """Where each port lies from the first one: `exchange` is 17443, the console's page is 17080."""
 
@@ -296,6 +298,8 @@ class Stack:
         names = ["mongod", "kafka", "kafka-controller", "kafka-partners"]
         for service in self.services:
             names += [service, f"{service}-admin"]
+        if "exchange" in self.services:
+            names.append("exchange-join")
         return names + (["console-web", "console-otlp"] if "console" in self.services else [])
 
     def service_env(self, name: str) -> dict[str, str]:
@@ -304,6 +308,7 @@ class Stack:
         peers = {peer: self.address(peer) for peer in self.services if peer != name}
         env = {key: value for key, value in os.environ.items() if not key.startswith("ELDEX_")} | {
             "PYTHONUNBUFFERED": "1",
+            tls.SUITES_VARIABLE: tls.NO_TLS_1_2,
             "ELDEX_STACK": str(settings.root),
             "ELDEX_CITY": settings.city,
             "ELDEX_INSTANCE": f"{name}-0",
@@ -333,6 +338,7 @@ class Stack:
                 {each.city: f"https://{each.exchange}" for each in settings.neighbours}
             )
             env["ELDEX_PARTNER_KAFKA"] = self.kafka.partners
+            env["ELDEX_JOIN_LISTEN"] = self.address("exchange-join")
         return env | dict(settings.env)
 
     def _service(self, name: str) -> Process:

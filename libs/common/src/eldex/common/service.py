@@ -39,6 +39,7 @@ from eldex.common.logs import logger
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
 from eldex.common.rpc.client import Peer, channel
+from eldex.common.rpc.revocation import Revocations
 from eldex.common.rpc.server import (
     Dispatcher,
     GrpcDoor,
@@ -47,7 +48,7 @@ from eldex.common.rpc.server import (
     grpc_server,
     services_only,
 )
-from eldex.common.rpc.tls import CertificateFiles, server_credentials
+from eldex.common.rpc.tls import CertificateFiles, insist_on_tls_1_3, server_credentials
 from eldex.common.rpc.trunk import TrunkService
 from eldex.common.settings import Settings
 from eldex.common.store import Backend, Repository, Session, UnitOfWork, collections_of
@@ -107,12 +108,17 @@ class Plan(Generic[S]):
     """Further gRPC handlers (the exchange forwards what it has no method for)."""
     tasks: Callable[[Parts[S]], Sequence[Callable[[], Any]]] = lambda _: ()
     """Further coroutines that run as long as the process does."""
+    also_trusted: Callable[[Parts[S]], bytes] = lambda _: b""
+    """Further authorities of callers, PEM (the exchange's own, of its members)."""
+    revocations: Revocations | None = None
+    """Whose certificates count no more; None: none are ever revoked here."""
     clock: Clock = field(default=system_clock)
 
 
 def run(plan: Plan[Any], settings: Settings | None = None) -> None:
     """Run a service until SIGTERM; the body of every `main`."""
     settings = settings or Settings.read()
+    insist_on_tls_1_3()
     live(plan.name, settings, _serve(plan, settings))
 
 
@@ -298,12 +304,13 @@ async def _server(
     for _, implementation in served:
         if isinstance(implementation, TrunkService):
             implementation.dispatcher = dispatcher
-    server = grpc_server([GrpcDoor(dispatcher), *plan.doors(parts)])
+    server = grpc_server([GrpcDoor(dispatcher, plan.revocations), *plan.doors(parts)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [descriptor.full_name for descriptor, _ in served]
     health_name = service_descriptor(health_pb2, "Health").full_name
     reflection.enable_server_reflection([*names, health_name, reflection.SERVICE_NAME], server)
-    port = server.add_secure_port(settings.listen, server_credentials(settings.tls_dir))
+    credentials = server_credentials(settings.tls_dir, also_trusted=plan.also_trusted(parts))
+    port = server.add_secure_port(settings.listen, credentials)
     await server.start()
     for name in ["", "liveness", *names]:
         await health.set(name, _SERVING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ from eldex.api.exchange.v1 import (
     delivery_service_pb2,
     evidence_service_pb2,
     exchange_service_pb2,
+    joining_service_pb2,
+    membership_service_pb2,
 )
 from eldex.common.contract import load_contract
 from eldex.common.errors import CannotStart
 from eldex.common.identifiers import RegionCode
+from eldex.common.rpc.call import Identity
 from eldex.common.rpc.client import Peer, channel
+from eldex.common.rpc.revocation import Revocations
+from eldex.common.rpc.tls import CertificateFiles
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.sealing import Sealer
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
@@ -46,17 +52,22 @@ from eldex.exchange.rpc.catalogue import CatalogueService
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
 from eldex.exchange.rpc.delivery_service import DeliveryService
 from eldex.exchange.rpc.evidence import EvidenceService
-from eldex.exchange.rpc.forwarding import ForwardingDoor
+from eldex.exchange.rpc.forwarding import ForwardingDoor, department_of
 from eldex.exchange.rpc.gate import Gate
+from eldex.exchange.rpc.join_door import Allowance, JoinDoor
 from eldex.exchange.rpc.masking import EventFields, check_grants
+from eldex.exchange.rpc.membership_service import JoiningService, Known, MembershipService
 from eldex.exchange.rpc.people import People
+from eldex.exchange.rpc.reflection import ReflectionDoor
 from eldex.exchange.rpc.review_watch import ReviewWatch
+from eldex.exchange.rpc.revocation_watch import RevocationWatch
 from eldex.exchange.rpc.roles import Roles
 from eldex.exchange.rpc.service import ExchangeService, may_call
 from eldex.exchange.rpc.subjects import Subjects
 from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store import places, record_index, secrets, volumes
 from eldex.exchange.store.agreement_history import MongoAgreementHistory
+from eldex.exchange.store.authority import FileAuthority
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.deliveries import MongoMemories
 from eldex.exchange.store.feed import Feed
@@ -68,9 +79,10 @@ from eldex.exchange.store.record_index import RecordIndex
 from eldex.exchange.store.volumes import MongoVolumes
 from eldex.exchange.store.witness import FilePartners, read_partners
 from eldex.exchange.wire.catalogue_file import read_settings
-from eldex.exchange.wire.contract_catalogue import described
+from eldex.exchange.wire.contract_catalogue import described, services
 
 _WITNESS_TIMEOUT_SECONDS = 10.0
+_DRAIN_SECONDS = 5.0
 
 
 class ExchangeSettings(Settings):
@@ -118,6 +130,12 @@ class ExchangeSettings(Settings):
     partner_kafka: str = ""
     """Where members reach Kafka for topics of their own (SASL_SSL, SCRAM-SHA-512), as
     `host:port,…`; empty: topics are not offered."""
+    join_listen: str = ""
+    """Where somebody without a certificate asks to join (TLS, a token); empty: nowhere."""
+    public_address: str = ""
+    """Where members reach the exchange, `host:port`; by default where it listens."""
+    certificate_hours: float = Field(168.0, gt=0, le=2160)
+    """How long a member's certificate counts."""
     webhook_dead_after_seconds: float = Field(Schedule().dead_after, gt=0)
     """When an endpoint has taken nothing for so long, its subscription is paused."""
 
@@ -125,8 +143,10 @@ class ExchangeSettings(Settings):
 class Exchange:
     """The exchange's own objects, built once the database is there."""
 
-    def __init__(self, parts: Parts[Stores], settings: ExchangeSettings) -> None:
-        self.parts, self.settings = parts, settings
+    def __init__(
+        self, parts: Parts[Stores], settings: ExchangeSettings, revocations: Revocations
+    ) -> None:
+        self.parts, self.settings, self.revocations = parts, settings, revocations
         self.agreements = AgreementTable(parts.work)
         self.places = MongoPlaces(parts.backend)
         self.feed = Feed(parts.backend, self.places.writes)
@@ -218,6 +238,21 @@ class Exchange:
             parts.work, self.agreements, self.catalogue_settings.rules, home, parts.clock
         )
         self.reviews = ReviewWatch(parts.work)
+        self.authority = FileAuthority(
+            settings.secrets_dir,
+            f"spiffe://{_trust_domain(settings.tls_dir)}/{settings.city}/",
+            timedelta(hours=settings.certificate_hours),
+        )
+        self.known = Known(settings.tls_dir, settings.public_address or settings.listen)
+        self.revocation_watch = RevocationWatch(parts.work, revocations)
+        self.membership = MembershipService(
+            work=parts.work,
+            agreements=self.agreements,
+            authority=self.authority,
+            revocations=self.revocation_watch,
+            known=self.known,
+            city=home,
+        )
         self.access = AccessService(
             home=home,
             work=parts.work,
@@ -259,10 +294,22 @@ class Exchange:
 
             await self.parts.work.write(mark, begin_with)
         await self.agreements.refresh()
+        await self.revocation_watch.refresh()
         await self.catalogue.publish(described(self.catalogue_settings.providers))
         if self.settings.hub_dir is not None:
             document, _ = await self.catalogue.export()
             await HubFolder(self.settings.hub_dir).submit(document)
+        if self.settings.join_listen:
+            await self._open_join_door(self.settings.join_listen)
+
+    async def _open_join_door(self, listen: str) -> None:
+        joining = JoiningService(
+            self.parts.work, self.authority, self.catalogue_settings.rules, self.known
+        )
+        _, logged = self.logged(joining_service_pb2, "JoiningService", joining)
+        door = JoinDoor(logged, self.parts.clock, self.settings.city, Allowance())
+        server, _ = await door.open(listen, self.settings.tls_dir)
+        self.parts.stack.push_async_callback(server.stop, _DRAIN_SECONDS)
 
     def _witnesses(self, urls: Mapping[str, str]) -> dict[str, Peer]:
         """The exchanges that are asked to co-sign, by the name of the witness."""
@@ -284,7 +331,7 @@ class Exchange:
             self.parts.stack.push_async_callback(found[name].close)
         return found
 
-    def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, object]:
+    def logged(self, module: Any, name: str, service: object) -> tuple[ServiceDescriptor, Logged]:
         """A service of the exchange itself, whose writes are evidence too."""
         descriptor = service_descriptor(module, name)
         return descriptor, Logged(descriptor, service, self.log, self.roles)
@@ -305,7 +352,18 @@ class Exchange:
             self.settings.max_in_flight,
             RegionCode.parse(self.settings.city),
             {city: PartnerExchange(each) for city, each in abroad.items()},
+            self.revocations,
         )
+
+    def reflection(self) -> ReflectionDoor:
+        """The contract, to each caller as far as it may call it."""
+        reached = {*self.settings.peers, "exchange"}
+        names = [
+            name
+            for name in services()
+            if department_of(f"/{name}/") in reached and not name.endswith(".JoiningService")
+        ]
+        return ReflectionDoor(names, self.agreements, self.revocations, self.parts.clock)
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
@@ -317,16 +375,25 @@ def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
     ]
 
 
+def _trust_domain(tls_dir: Path) -> str:
+    """That of the exchange's own certificate: its members are named in it, too."""
+    for uri in CertificateFiles(tls_dir).uris:
+        if (identity := Identity.of_uri(uri)) is not None:
+            return identity.trust_domain
+    raise CannotStart(f"{tls_dir}/cert.pem has no spiffe:// URI that names the exchange")
+
+
 def plan(settings: ExchangeSettings) -> Plan[Stores]:
     """The exchange, described."""
     made: list[Exchange] = []
+    revocations = Revocations()
 
     async def prepare(parts: Parts[Stores]) -> None:
-        exchange = Exchange(parts, settings)
+        exchange = Exchange(parts, settings, revocations)
         await exchange.start()
         made.append(exchange)
 
-    def services(_: Parts[Stores]) -> Served:
+    def served(_: Parts[Stores]) -> Served:
         exchange = made[0]
         return [
             exchange.logged(exchange_service_pb2, "ExchangeService", exchange.service),
@@ -334,17 +401,18 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
             exchange.logged(delivery_service_pb2, "DeliveryService", exchange.deliveries),
             exchange.logged(evidence_service_pb2, "EvidenceService", exchange.evidence),
             exchange.logged(catalogue_service_pb2, "CatalogueService", exchange.catalogue),
+            exchange.logged(membership_service_pb2, "MembershipService", exchange.membership),
         ]
 
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
-        return [made[0].forwarding()]
+        return [made[0].reflection(), made[0].forwarding()]
 
     return Plan(
         name="exchange",
         stores=stores,
         repositories=REPOSITORIES,
         to_message=wire.event,
-        services=services,
+        services=served,
         prepare=prepare,
         take=lambda _: made[0].feed.append,
         policy=may_call,
@@ -354,7 +422,10 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
             made[0].reviews.run,
             made[0].dispatch.run,
             made[0].witnessing.run,
+            made[0].revocation_watch.run,
         ],
+        also_trusted=lambda _: made[0].authority.pem,
+        revocations=revocations,
     )
 
 

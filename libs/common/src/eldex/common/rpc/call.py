@@ -20,13 +20,16 @@ class Identity:
     trust_domain: str
     path: str
     """`<city>/service/<name>` or `<city>/member/<member>/<subsystem>`."""
+    serial_number: str = field(default="", compare=False)
+    """Of the certificate, hexadecimal; empty where nothing is ever revoked."""
 
     @classmethod
-    def of_uri(cls, uri: str) -> Identity | None:
+    def of_uri(cls, uri: str, serial_number: str = "") -> Identity | None:
         """Read `spiffe://<trust domain>/<path>`; None if it is not one."""
         scheme, _, rest = uri.partition("://")
         domain, _, path = rest.partition("/")
-        return cls(domain, path) if scheme == "spiffe" and domain and path else None
+        is_one = scheme == "spiffe" and domain and path
+        return cls(domain, path, serial_number) if is_one else None
 
     @property
     def service(self) -> str | None:

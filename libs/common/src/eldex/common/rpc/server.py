@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, cast
 
 import grpc
@@ -30,6 +31,7 @@ from eldex.common.errors import Denied, DomainError, InvalidRequest, Kind, Overl
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.deadlines import Deadlines
+from eldex.common.rpc.revocation import CertificateRevoked, Revocations, serial_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -295,10 +297,24 @@ class UnknownMethod(Exception):
 # --- the gRPC door --------------------------------------------------------------------------------
 
 
-def identity_of(context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
-    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one."""
-    for uri in context.auth_context().get("peer_spiffe_id", ()):
-        identity = Identity.of_uri(uri.decode())
+Identify = Callable[["grpc.aio.ServicerContext[Any, Any]"], Identity]
+"""Who calls; raises `DomainError`."""
+
+
+def identity_of(
+    context: grpc.aio.ServicerContext[Any, Any], revocations: Revocations | None = None
+) -> Identity:
+    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one.
+
+    Of every call, so that a revoked one is let in no more on a connection that stands, either.
+    """
+    peer = context.auth_context()
+    serial = ""
+    if revocations is not None:
+        serial = serial_of(next(iter(peer["x509_pem_cert"])))
+        revocations.require(serial)
+    for uri in peer.get("peer_spiffe_id", ()):
+        identity = Identity.of_uri(uri.decode(), serial)
         if identity is not None:
             return identity
     raise Denied(
@@ -310,8 +326,15 @@ def identity_of(context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
 class GrpcDoor(grpc.GenericRpcHandler):
     """Hands every gRPC call to the dispatcher, as bytes."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        revocations: Revocations | None = None,
+        identify: Identify | None = None,
+    ) -> None:
+        """`identify` says who calls where that is not told by a certificate."""
+        self._dispatcher, self._revocations = dispatcher, revocations
+        self._identify = identify or partial(identity_of, revocations=revocations)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method; None for one that nobody here answers."""
@@ -331,22 +354,26 @@ class GrpcDoor(grpc.GenericRpcHandler):
             ) -> AsyncIterator[bytes]:
                 metadata = metadata_of(context)
                 try:
-                    identity = identity_of(context)
-                except Denied as error:
+                    identity = self._identify(context)
+                except DomainError as error:
                     await _abort(context, _unidentified(error, metadata))
                     return
-                async for message in self._dispatcher.stream(
-                    method, requests, identity, metadata, context
-                ):
-                    yield message
+                stream = self._dispatcher.stream(method, requests, identity, metadata, context)
+                if self._revocations is not None:
+                    stream = self._revocations.while_good(identity.serial_number, stream)
+                try:
+                    async for message in stream:
+                        yield message
+                except CertificateRevoked as error:
+                    await _abort(context, _unidentified(error, metadata))
 
             return make(stream)
 
         async def unary(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             metadata = metadata_of(context)
             try:
-                identity = identity_of(context)
-            except Denied as error:
+                identity = self._identify(context)
+            except DomainError as error:
                 return await _abort(context, _unidentified(error, metadata))
             answer = await self._dispatcher.answer(
                 path, payload, identity, metadata, context.time_remaining()
@@ -360,7 +387,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(unary)
 
 
-def _unidentified(error: Denied, metadata: Mapping[str, str]) -> Answer:
+def _unidentified(error: DomainError, metadata: Mapping[str, str]) -> Answer:
     return Answer(failure=failure(error, language_of(metadata.get("accept-language", ""))))
 
 

@@ -1,15 +1,37 @@
-"""Mutual TLS from a folder: ca.pem, cert.pem, key.pem; new files are taken up without a restart."""
+"""Mutual TLS from a folder: ca.pem, cert.pem, key.pem; new files are taken up without a restart.
+
+TLS 1.3 alone: see `insist_on_tls_1_3`.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from eldex.common.errors import CannotStart
+
+SUITES_VARIABLE: Final = "GRPC_SSL_CIPHER_SUITES"
+NO_TLS_1_2: Final = "ECDHE-PSK-AES128-CBC-SHA"
+
+
+def insist_on_tls_1_3() -> None:
+    """Have this process speak TLS 1.3 alone; starts it anew if it was not started so.
+
+    gRPC's Python API has no setting for the version, but one for the cipher suites of TLS 1.2, an
+    environment variable that is read when gRPC is loaded. With a suite for pre-shared keys alone, of
+    which there are none, no handshake of 1.2 comes about; the suites of 1.3 are not touched by it.
+    """
+    if os.environ.get(SUITES_VARIABLE) != NO_TLS_1_2:
+        os.environ[SUITES_VARIABLE] = NO_TLS_1_2
+        sys.stderr.flush()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves, with the variable
 
 
 class BadCertificateFolder(CannotStart):
@@ -59,6 +81,13 @@ class CertificateFiles:
         """When our own certificate ends: from then on nobody talks to us."""
         return x509.load_pem_x509_certificate(self.content[1]).not_valid_after_utc
 
+    @property
+    def uris(self) -> list[str]:
+        """The URIs by which our own certificate names us."""
+        own = x509.load_pem_x509_certificate(self.content[1])
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.UniformResourceIdentifier)
+
     def changed(self) -> bool:
         """Whether there is new content; half-written files are none yet, and looked at again."""
         now = self._stamp()
@@ -72,13 +101,20 @@ class CertificateFiles:
         return True
 
 
-def server_credentials(folder: Path) -> grpc.ServerCredentials:
-    """Credentials that demand a client certificate; files are read again when they change."""
+def server_credentials(
+    folder: Path, *, also_trusted: bytes = b"", demands_certificate: bool = True
+) -> grpc.ServerCredentials:
+    """Credentials that demand a client certificate; files are read again when they change.
+
+    `also_trusted` are further authorities of clients, PEM. Without the demand nobody is known.
+    """
     files = CertificateFiles(folder)
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         ca, cert, key = files.content
-        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+        return grpc.ssl_server_certificate_configuration(
+            [(key, cert)], root_certificates=ca + also_trusted
+        )
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         return configuration() if files.changed() else None
@@ -87,7 +123,7 @@ def server_credentials(folder: Path) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         configuration(),
         fetch,  # type: ignore[arg-type]
-        require_client_authentication=True,
+        require_client_authentication=demands_certificate,
     )
 
 

@@ -84,6 +84,11 @@ EVENTS: Final = {
     "CatalogResourcePublished": "a resource of the catalogue was released",
     "BreakGlassUsed": "an emergency call was made",
     "BreakGlassReviewed": "an emergency call was reviewed",
+    "JoiningRequested": "a member asked to join",
+    "MemberAdmitted": "a member was admitted",
+    "JoiningRefused": "a member was not admitted",
+    "CertificateIssued": "a member was given a certificate",
+    "CertificateRevoked": "a certificate of a member was revoked",
     "SubscriptionPaused": "the delivery to a partner was held",
     "SubscriptionResumed": "the delivery to a partner goes on",
 }

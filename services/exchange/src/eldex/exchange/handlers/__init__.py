@@ -24,6 +24,7 @@ from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
 from eldex.exchange.handlers.catalogue_ports import CatalogueStores
 from eldex.exchange.handlers.delivery import DeadLetters, Deliveries, NotStreamed
 from eldex.exchange.handlers.evidence import Shreddings
+from eldex.exchange.handlers.membership_ports import Certificates, Joinings
 
 
 class Agreements(Protocol):
@@ -126,6 +127,8 @@ class Stores:
     catalogue: CatalogueStores
     deliveries: Deliveries
     letters: DeadLetters
+    joinings: Joinings
+    certificates: Certificates
 
 
 async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:

@@ -29,6 +29,7 @@ from eldex.common.rpc.call import (
     PURPOSE,
     language_of,
 )
+from eldex.common.rpc.revocation import Revocations
 from eldex.common.rpc.server import Answer, identity_of, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
@@ -78,6 +79,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         max_in_flight: int,
         home: RegionCode,
         cities: Mapping[str, Road] | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         """A door; of `max_in_flight` calls at a time, each department may hold up to a half.
 
@@ -87,6 +89,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         self._home, self._cities = home, {} if cities is None else cities
         self._in_flight: Counter[str] = Counter()
         self._most, self._most_each = max_in_flight, (max_in_flight + 1) // 2
+        self._revocations = revocations
         self._subjects = Subjects()
         self._counted: dict[tuple[str, str], tuple[Metric, Histogram]] = {}
 
@@ -149,7 +152,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         attributes = {"rpc.system": "grpc", "rpc.method": method[1:]}
         with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
             try:
-                identity = identity_of(context)
+                identity = identity_of(context, self._revocations)
                 caller = caller_of(identity, metadata, self._home, self._cities)
                 subsystem = caller.name
                 span.set_attribute("eldex.caller", subsystem)

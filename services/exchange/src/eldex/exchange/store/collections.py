@@ -16,6 +16,11 @@ from eldex.exchange.store.access import (
 )
 from eldex.exchange.store.catalogue import CATALOGUE_REPOSITORIES, catalogue_stores
 from eldex.exchange.store.deliveries import MongoDeadLetters, MongoDeliveries
+from eldex.exchange.store.membership import (
+    MEMBERSHIP_REPOSITORIES,
+    MongoCertificates,
+    MongoJoinings,
+)
 from eldex.exchange.store.shreddings import MongoShreddings
 
 
@@ -48,6 +53,8 @@ def stores(session: Session) -> Stores:
         catalogue=catalogue_stores(session),
         deliveries=MongoDeliveries(session),
         letters=MongoDeadLetters(session),
+        joinings=MongoJoinings(session),
+        certificates=MongoCertificates(session),
     )
 
 
@@ -59,4 +66,5 @@ REPOSITORIES = (
     *CATALOGUE_REPOSITORIES,
     MongoDeliveries,
     MongoDeadLetters,
+    *MEMBERSHIP_REPOSITORIES,
 )

@@ -2,7 +2,8 @@
 
 `python -m eldex.exchange.store.secrets FOLDER CITY` makes those that are missing and prints what
 others need in order to trust them: `log.key` signs the heads of the message log, whose origin is its
-name (`<city>/exchange`); `witness.key` co-signs those of partner exchanges.
+name (`<city>/exchange`); `witness.key` co-signs those of partner exchanges; `member-ca.key` signs the
+certificates of members (`store/authority.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from eldex.common.errors import CannotStart
 from eldex.evidence.note import COSIGNATURE_V1, ED25519, MalformedKey, Signer, signer_key
+from eldex.exchange.store import authority
 
 LOG, WITNESS = "log.key", "witness.key"
 _SEED_BYTES: Final = 32
@@ -50,16 +53,24 @@ def ensure(folder: Path, city: str) -> list[Signer]:
             signer_key(f"{origin}/witness", secrets.token_bytes(_SEED_BYTES), COSIGNATURE_V1),
         ),
     ):
-        path = folder / name
-        if not path.exists():
-            part = path.with_suffix(".part")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            with os.fdopen(os.open(part, flags, 0o600), "w") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)
+        if not (folder / name).exists():
+            _put(folder / name, text.encode() + b"\n")
+    if not (folder / authority.CERTIFICATE).exists():
+        key, certificate = authority.make_root(city, datetime.now(UTC))
+        _put(folder / authority.KEY, key)
+        _put(folder / authority.CERTIFICATE, certificate)
     return [read_signer(folder / name) for name in (LOG, WITNESS)]
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a secret whole, for its owner alone."""
+    part = path.with_suffix(".part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.agreements import Agreement, EventGrant, FieldGrant, PurposeTerms
 from eldex.exchange.domain.break_glass import BreakGlassReviewed, BreakGlassUsed
+from eldex.exchange.domain.membership import MembershipFact
 from eldex.exchange.domain.message_log import LoggedRecord
 from eldex.exchange.domain.subscriptions import (
     FeedEvent,
@@ -21,6 +22,7 @@ from eldex.exchange.domain.subscriptions import (
 from eldex.exchange.wire import deliveries
 from eldex.exchange.wire.access import access_event
 from eldex.exchange.wire.catalogue import CatalogueFact, catalogue_event
+from eldex.exchange.wire.membership import membership_event
 
 
 def agreement_in(message: pb.Agreement) -> Agreement:
@@ -161,12 +163,15 @@ def event(
     fact: BreakGlassUsed
     | BreakGlassReviewed
     | CatalogueFact
+    | MembershipFact
     | SubscriptionPaused
     | SubscriptionResumed,
 ) -> Message:
     """What the exchange itself tells."""
     if isinstance(fact, CatalogueFact):
         return catalogue_event(fact)
+    if isinstance(fact, MembershipFact):
+        return membership_event(fact)
     if isinstance(fact, SubscriptionPaused | SubscriptionResumed):
         return deliveries.event(fact)
     return access_event(fact)

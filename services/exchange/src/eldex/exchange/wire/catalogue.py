@@ -64,7 +64,7 @@ CORRECTION_STATES: Final = {
     CorrectionState.CORRECTED: pb.CORRECTION_STATE_CORRECTED,
     CorrectionState.REJECTED: pb.CORRECTION_STATE_REJECTED,
 }
-_ROLES: Final = {
+ROLES: Final = {
     DecisionRole.PROVIDER: pb.DECISION_ROLE_PROVIDER,
     DecisionRole.OPERATOR: pb.DECISION_ROLE_OPERATOR,
 }
@@ -195,10 +195,10 @@ def access_request(found: AccessRequest, today: date) -> pb.AccessRequest:
         state=REQUEST_STATES[found.state],
         deadline=_deadline(found.deadline),
         overdue=found.is_overdue(today),
-        awaits=[_ROLES[role] for role in found.awaits],
+        awaits=[ROLES[role] for role in found.awaits],
         decisions=[
             pb.AccessDecision(
-                role=_ROLES[each.role],
+                role=ROLES[each.role],
                 approved=each.approved,
                 official_code=each.official_code,
                 decided_on=proto_day(each.decided_on),

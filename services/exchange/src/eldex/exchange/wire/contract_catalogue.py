@@ -74,6 +74,11 @@ def methods_of(pattern: str) -> list[str]:
     return sorted(found)
 
 
+def services() -> list[str]:
+    """Every service of the contract, by its full name."""
+    return [each.full_name for file in _files() for each in file.services_by_name.values()]
+
+
 def _files() -> list[Any]:
     load_contract()
     return [

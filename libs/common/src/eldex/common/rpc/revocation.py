@@ -1,0 +1,88 @@
+"""Certificates that count no more: looked at on every call, and told to the streams that run on them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
+from typing import Final, TypeVar
+
+from cryptography import x509
+
+from eldex.common.errors import Denied
+
+T = TypeVar("T")
+
+_KNOWN_CERTIFICATES: Final = 10_000
+
+
+class CertificateRevoked(Denied):
+    """The caller's certificate was revoked."""
+
+    reason = "CERTIFICATE_REVOKED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            missing="the client certificate was revoked: ask the operator of the exchange",
+            missing_zh="客户端证书已被吊销，请联系交换平台运营方",
+        )
+
+
+@lru_cache(_KNOWN_CERTIFICATES)
+def serial_of(certificate_pem: bytes) -> str:
+    """A certificate's serial number, hexadecimal, capital letters, as `openssl x509 -serial` tells it."""
+    return f"{x509.load_pem_x509_certificate(certificate_pem).serial_number:X}"
+
+
+class Revocations:
+    """The serial numbers that are revoked; whoever feeds it decides how fresh it is."""
+
+    def __init__(self) -> None:
+        self._revoked: set[str] = set()
+        self._running: dict[str, set[asyncio.Event]] = {}
+
+    def revoke(self, serial_numbers: Iterable[str]) -> None:
+        """From now on nobody is let in with these, and what runs on them ends."""
+        for serial in serial_numbers:
+            self._revoked.add(serial)
+            for event in self._running.pop(serial, ()):
+                event.set()
+
+    def require(self, serial_number: str) -> None:
+        """Raise `CertificateRevoked` if it is."""
+        if serial_number in self._revoked:
+            raise CertificateRevoked
+
+    async def while_good(self, serial_number: str, stream: AsyncIterator[T]) -> AsyncIterator[T]:
+        """What a stream yields, until its certificate is revoked: then `CertificateRevoked`."""
+        revoked = asyncio.Event()
+        self._running.setdefault(serial_number, set()).add(revoked)
+        told = asyncio.create_task(revoked.wait())
+        within = contextvars.copy_context()  # one for all steps: what a stream sets, it takes back
+
+        async def step() -> T:
+            return await anext(stream)
+
+        try:
+            self.require(serial_number)
+            while True:
+                coming = asyncio.create_task(step(), context=within)
+                try:
+                    await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
+                    if told.done():
+                        raise CertificateRevoked
+                    part = await coming
+                except StopAsyncIteration:
+                    return
+                finally:
+                    # Also when the caller has gone: what is under way ends with it.
+                    if coming.cancel():
+                        await asyncio.wait({coming})
+                yield part
+        finally:
+            told.cancel()
+            running = self._running.get(serial_number, set())
+            running.discard(revoked)
+            if not running:
+                self._running.pop(serial_number, None)
