@@ -276,7 +276,7 @@ async def test_two_approve_and_the_certificate_is_answered(house: House) -> None
     assert certificate.not_valid_after_utc - datetime.now(UTC) < timedelta(days=7, minutes=1)
 
     channel = house.channel(pem(key), got.joining.certificate_pem.encode())
-    rights = await CatalogueServiceStub(channel).ListMyRights(  # type: ignore[no-untyped-call]
+    rights = await CatalogueServiceStub(channel).ListMyRights(
         catalogue_service_pb2.ListMyRightsRequest()
     )
     assert [each.agreement_key for each in rights.rights] == [got.joining.agreement_key]
@@ -336,7 +336,7 @@ async def test_the_port_to_join_at_serves_nothing_else_and_not_too_much(house: H
     token = await house.invite()
     credentials = grpc.ssl_channel_credentials((house.tls / "ca.pem").read_bytes())
     async with grpc.aio.secure_channel(f"localhost:{house.join_port}", credentials) as other:
-        members: Any = MembershipServiceStub(other)  # type: ignore[no-untyped-call]
+        members: Any = MembershipServiceStub(other)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await members.ListCertificates(membership_service_pb2.ListCertificatesRequest())
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -367,14 +367,14 @@ def test_one_address_does_not_use_up_what_others_may() -> None:
 
 async def test_a_certificate_is_renewed_by_itself_and_by_nobody_else(house: House) -> None:
     key, cert = await house.admit()
-    stub: Any = MembershipServiceStub(house.channel(pem(key), cert.encode()))  # type: ignore[no-untyped-call]
+    stub: Any = MembershipServiceStub(house.channel(pem(key), cert.encode()))
     next_key, csr = new_request()
     renewed = await stub.RenewCertificate(
         membership_service_pb2.RenewCertificateRequest(
             request_id=str(uuid.uuid4()), certificate_signing_request_pem=csr
         )
     )
-    again: Any = MembershipServiceStub(  # type: ignore[no-untyped-call]
+    again: Any = MembershipServiceStub(
         house.channel(pem(next_key), renewed.certificate_pem.encode())
     )
     found = await again.ListCertificates(membership_service_pb2.ListCertificatesRequest())
@@ -393,7 +393,7 @@ async def test_a_certificate_is_renewed_by_itself_and_by_nobody_else(house: Hous
 async def test_what_is_revoked_counts_no_more_on_connections_that_stand(house: House) -> None:
     key, cert = await house.admit()
     channel = house.channel(pem(key), cert.encode())
-    stub: Any = MembershipServiceStub(channel)  # type: ignore[no-untyped-call]
+    stub: Any = MembershipServiceStub(channel)
     renewed = await stub.RenewCertificate(
         membership_service_pb2.RenewCertificateRequest(
             request_id=str(uuid.uuid4()), certificate_signing_request_pem=new_request()[1]
@@ -413,7 +413,7 @@ async def test_what_is_revoked_counts_no_more_on_connections_that_stand(house: H
         serial.upper(),
         renewed.certificate.serial_number,
     }
-    for stands in (stub, MembershipServiceStub(house.channel(pem(key), cert.encode()))):  # type: ignore[no-untyped-call]
+    for stands in (stub, MembershipServiceStub(house.channel(pem(key), cert.encode()))):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stands.ListCertificates(membership_service_pb2.ListCertificatesRequest())
         assert reason(refused) == "CERTIFICATE_REVOKED"
@@ -463,7 +463,7 @@ async def test_certificates_that_prove_nothing(house: House, tmp_path: Path, kin
         then = datetime.now(UTC) - timedelta(days=500) if kind == "expired" else None
         home = authority.issue(path, tmp_path / "home", now=then)
         cert, secret = (home / "cert.pem").read_bytes(), (home / "key.pem").read_bytes()
-    stub: Any = MembershipServiceStub(house.channel(secret, cert))  # type: ignore[no-untyped-call]
+    stub: Any = MembershipServiceStub(house.channel(secret, cert))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ListCertificates(membership_service_pb2.ListCertificatesRequest(), timeout=5)
     # Who proves nothing does not even get a connection; who has another name gets no answer.
@@ -480,10 +480,9 @@ async def test_reflection_tells_what_the_caller_may_call(house: House, version: 
         reflection_pb2.ServerReflectionResponse.FromString,
     )
 
-    async def ask(**what: str) -> Any:
-        return next(
-            each async for each in reflect(iter([reflection_pb2.ServerReflectionRequest(**what)]))
-        )
+    async def ask(**what: Any) -> Any:
+        asking = iter([reflection_pb2.ServerReflectionRequest(**what)])
+        return await anext(aiter(reflect(asking)))
 
     listed = (await ask(list_services="")).list_services_response.service
     names = {each.name for each in listed}

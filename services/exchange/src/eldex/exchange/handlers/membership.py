@@ -21,6 +21,7 @@ from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.catalogue import (
     Actor,
     DecideAccessRequest,
+    FieldsOf,
     RequestAccess,
     decide_access_request,
     request_access,
@@ -118,7 +119,11 @@ async def ask_to_join(
 
 
 async def decide_joining(
-    command: DecideJoining, authority: MemberAuthority, stores: Stores, now: datetime
+    command: DecideJoining,
+    authority: MemberAuthority,
+    fields_of: FieldsOf,
+    stores: Stores,
+    now: datetime,
 ) -> Joining:
     """Take a decision, on the first resource too; the second approval issues the certificate."""
     joining = await stores.joinings.get(command.joining_key)
@@ -139,6 +144,7 @@ async def decide_joining(
                 command.reason,
                 command.official_code,
             ),
+            fields_of,
             stores,
             now,
         )

@@ -24,6 +24,7 @@ from eldex.exchange.handlers.membership import AskToJoin, DecideJoining, Revoke
 from eldex.exchange.handlers.membership_ports import MemberAuthority
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.catalogue import actor_of
+from eldex.exchange.rpc.masking import event_paths
 from eldex.exchange.rpc.revocation_watch import RevocationWatch
 from eldex.exchange.rpc.roles import operators_only
 from eldex.exchange.wire import catalogue as catalogue_wire
@@ -119,7 +120,9 @@ class MembershipService:
             self._work,
             request,
             call,
-            lambda stores, now: handlers.decide_joining(command, self._authority, stores, now),
+            lambda stores, now: handlers.decide_joining(
+                command, self._authority, event_paths, stores, now
+            ),
             lambda done: pb.DecideJoiningResponse(joining=wire.joining(done)),
         )
         await self._agreements.refresh()
