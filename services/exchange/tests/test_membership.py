@@ -233,7 +233,7 @@ async def house(city: Any, tmp_path: Path) -> AsyncIterator[House]:
         logged(catalogue_service_pb2, "CatalogueService", catalogue),
     ]
     door = GrpcDoor(Dispatcher(served, city.clock, may_call), revocations)
-    reflection = ReflectionDoor(services(), city.table, revocations, city.clock)
+    reflection = ReflectionDoor(services(), city.table, revocations, may_call, city.clock)
     server = grpc_server([door, reflection])
     port = server.add_secure_port(
         "localhost:0", server_credentials(tls, also_trusted=authority.pem)

@@ -19,20 +19,26 @@ from eldex.api.exchange.v1 import (
     delivery_service_pb2,
     evidence_service_pb2,
     exchange_service_pb2,
+    membership_service_pb2,
 )
 from eldex.common.rpc.client import channel
 from eldex.local.field import Field
 
 EXAMPLES = Path(__file__).parents[3] / "proto" / "examples" / "exchange"
 
-OPERATORS = set("PutAgreement ListCalls PutReviewRule RequestShredding ApproveShredding".split())
+OPERATORS = set(
+    """PutAgreement ListCalls PutReviewRule InviteMember RequestShredding ApproveShredding""".split()
+)
 """What operators do (the last two from a seat of their own), and no agreement gives to anybody else."""
 BY_AGREEMENT = set(
     """RecordConsent WithdrawConsent ListConsents ListBreakGlass ReviewBreakGlass ExplainDecision
     ListSubjectLedger ListSegments ListShreddings""".split()
 )
 """Operators, and members one of whose agreements names it."""
-MEMBERS = set("Subscribe AcknowledgeEvents RequestAccess RequestCorrection ListMyRights".split())
+MEMBERS = set(
+    """Subscribe AcknowledgeEvents RequestAccess RequestCorrection ListMyRights
+    RenewCertificate""".split()
+)
 """Members about themselves; an operator is none."""
 OWN = set(
     """ListAgreements ListSubscriptions ListReviewRules ListAgreementVersions ListResources GetResource
@@ -40,7 +46,8 @@ OWN = set(
     CreateSubscription GetSubscription ListEventSubscriptions UpdateSubscription DeleteSubscription
     PauseSubscription ResumeSubscription ReplaySubscription AddSecret RetireSecret ListDeadLetters
     RedeliverDeadLetter GetLag GetLogKey GetCheckpoint GetInclusionProof GetConsistencyProof GetBundle
-    GetRecord ListRecords AddCheckpoint AddCosignature""".split()
+    GetRecord ListRecords AddCheckpoint AddCosignature ListJoinings DecideJoining
+    RevokeCertificate ListCertificates""".split()
 )
 """Everybody, of what is its own or open to all; operators of all."""
 SERVICES = [
@@ -49,6 +56,7 @@ SERVICES = [
     delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"],
     evidence_service_pb2.DESCRIPTOR.services_by_name["EvidenceService"],
     exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"],
+    membership_service_pb2.DESCRIPTOR.services_by_name["MembershipService"],
 ]
 METHODS = {method.name: method for service in SERVICES for method in service.methods}
 VALUES = {

@@ -29,6 +29,7 @@ from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Identity
 from eldex.common.rpc.client import Peer, channel
 from eldex.common.rpc.revocation import Revocations
+from eldex.common.rpc.server import at_home
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.sealing import Sealer
@@ -363,7 +364,8 @@ class Exchange:
             for name in services()
             if department_of(f"/{name}/") in reached and not name.endswith(".JoiningService")
         ]
-        return ReflectionDoor(names, self.agreements, self.revocations, self.parts.clock)
+        policy = at_home(self.settings.city, may_call)
+        return ReflectionDoor(names, self.agreements, self.revocations, policy, self.parts.clock)
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:

@@ -13,7 +13,7 @@ from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError
 from eldex.common.rpc.call import Identity
 from eldex.common.rpc.revocation import Revocations
-from eldex.common.rpc.server import identity_of
+from eldex.common.rpc.server import Policy, identity_of
 from eldex.exchange.rpc.agreement_table import AgreementTable
 
 _OWN: Final = "eldex.api.exchange.v1."
@@ -104,9 +104,11 @@ class ReflectionDoor(grpc.GenericRpcHandler):
         services: list[str],
         agreements: AgreementTable,
         revocations: Revocations,
+        policy: Policy,
         clock: Clock,
     ) -> None:
-        """`services` are all that the exchange answers or forwards, by full name."""
+        """`services` are all that the exchange answers or forwards, by full name; `policy` says who may ask."""
+        self._policy = policy
         self._services, self._agreements = sorted(services), agreements
         self._revocations, self._clock = revocations, clock
 
@@ -122,6 +124,8 @@ class ReflectionDoor(grpc.GenericRpcHandler):
                 identity = identity_of(context, self._revocations)
             except DomainError as error:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message("en"))
+            if not self._policy(identity, handler_call_details.method):
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not allowed")
             async for request in requests:
                 # Decided anew each time: an agreement may have ended.
                 yield self._answer(request, Offer(self._may_call(identity)))
