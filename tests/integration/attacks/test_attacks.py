@@ -358,7 +358,7 @@ async def bombs(field: Field, wire: Any) -> str:
 
 
 async def deep_nesting(field: Field, wire: Any) -> str:
-    """Messages within messages, ten thousand deep, and groups likewise."""
+    """Messages within messages, some 1,500 deep, and groups ten thousand deep."""
     nested = b""
     for _ in range(1_500):
         nested = b"\x0a" + varint(len(nested)) + nested

@@ -28,6 +28,7 @@ from eldex.common.kafka.record import QUIET
 
 _ITERATIONS: Final = 8192
 _ANSWER_SECONDS: Final = 10.0
+_LOOKS, _LOOK_SECONDS = 100, 0.05
 _ALLOW: Final = AclPermissionType.ALLOW
 _MECHANISM: Final = ScramMechanism.SCRAM_SHA_512
 _NOT_THERE: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.RESOURCE_NOT_FOUND}
@@ -62,7 +63,18 @@ class Readers:
         if upserts:
             await self._ask(lambda: self._admin.alter_user_scram_credentials(upserts))
             await self._ask(lambda: self._admin.create_acls(rights))
+            await self._known(topic, set(passwords))
         await self._turn_away(topic, present - set(passwords))
+
+    async def _known(self, topic: str, users: set[str]) -> None:
+        """Wait until the broker goes by what its controller was told: a reader may come at once."""
+        describe: Any = self._admin.describe_user_scram_credentials
+        for _ in range(_LOOKS):
+            named: list[object] = await self._ask(lambda: describe(sorted(users)))
+            if len(named) == len(users) and users <= await self._of(topic):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        raise Unavailable("Kafka")
 
     async def close(self, topic: str) -> None:
         """Turn all readers away and remove the topic; one that is not there changes nothing."""
