@@ -1,4 +1,4 @@
-"""Certificates that count no more: looked at on every call, and told to the streams that run on them."""
+"""Who calls, by its certificate; and certificates that count no more, on calls and on running streams."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Iterable
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import grpc
 from cryptography import x509
 
 from eldex.common.errors import Denied
+from eldex.common.rpc.call import Identity
 
 T = TypeVar("T")
 
@@ -86,3 +88,25 @@ class Revocations:
             running.discard(revoked)
             if not running:
                 self._running.pop(serial_number, None)
+
+
+def identity_of(
+    context: grpc.aio.ServicerContext[Any, Any], revocations: Revocations | None = None
+) -> Identity:
+    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one.
+
+    Of every call, so that a revoked one is let in no more on a connection that stands, either.
+    """
+    peer = context.auth_context()
+    serial = ""
+    if revocations is not None:
+        serial = serial_of(next(iter(peer["x509_pem_cert"])))
+        revocations.require(serial)
+    for uri in peer.get("peer_spiffe_id", ()):
+        identity = Identity.of_uri(uri.decode(), serial)
+        if identity is not None:
+            return identity
+    raise Denied(
+        missing="the client certificate has no spiffe:// URI that names the caller",
+        missing_zh="客户端证书中没有标明调用方的 spiffe:// URI",
+    )

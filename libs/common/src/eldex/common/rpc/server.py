@@ -31,7 +31,7 @@ from eldex.common.errors import Denied, DomainError, InvalidRequest, Kind, Overl
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.deadlines import Deadlines
-from eldex.common.rpc.revocation import CertificateRevoked, Revocations, serial_of
+from eldex.common.rpc.revocation import CertificateRevoked, Revocations, identity_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -297,32 +297,6 @@ class UnknownMethod(Exception):
 # --- the gRPC door --------------------------------------------------------------------------------
 
 
-Identify = Callable[["grpc.aio.ServicerContext[Any, Any]"], Identity]
-"""Who calls; raises `DomainError`."""
-
-
-def identity_of(
-    context: grpc.aio.ServicerContext[Any, Any], revocations: Revocations | None = None
-) -> Identity:
-    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one.
-
-    Of every call, so that a revoked one is let in no more on a connection that stands, either.
-    """
-    peer = context.auth_context()
-    serial = ""
-    if revocations is not None:
-        serial = serial_of(next(iter(peer["x509_pem_cert"])))
-        revocations.require(serial)
-    for uri in peer.get("peer_spiffe_id", ()):
-        identity = Identity.of_uri(uri.decode(), serial)
-        if identity is not None:
-            return identity
-    raise Denied(
-        missing="the client certificate has no spiffe:// URI that names the caller",
-        missing_zh="客户端证书中没有标明调用方的 spiffe:// URI",
-    )
-
-
 class GrpcDoor(grpc.GenericRpcHandler):
     """Hands every gRPC call to the dispatcher, as bytes."""
 
@@ -330,7 +304,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
         self,
         dispatcher: Dispatcher,
         revocations: Revocations | None = None,
-        identify: Identify | None = None,
+        identify: Callable[..., Identity] | None = None,
     ) -> None:
         """`identify` says who calls where that is not told by a certificate."""
         self._dispatcher, self._revocations = dispatcher, revocations

@@ -29,8 +29,8 @@ from eldex.common.rpc.call import (
     PURPOSE,
     language_of,
 )
-from eldex.common.rpc.revocation import Revocations
-from eldex.common.rpc.server import Answer, identity_of, metadata_of
+from eldex.common.rpc.revocation import Revocations, identity_of
+from eldex.common.rpc.server import Answer, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
 from eldex.exchange.domain.break_glass import read_reason

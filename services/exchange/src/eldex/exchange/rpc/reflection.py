@@ -12,8 +12,8 @@ from grpc_reflection.v1alpha import reflection_pb2 as pb
 from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.revocation import Revocations
-from eldex.common.rpc.server import Policy, identity_of
+from eldex.common.rpc.revocation import Revocations, identity_of
+from eldex.common.rpc.server import Policy
 from eldex.exchange.rpc.agreement_table import AgreementTable
 
 _OWN: Final = "eldex.api.exchange.v1."
