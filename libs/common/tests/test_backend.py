@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from eldex.common.errors import TooBroad
 from eldex.common.mongo import MongoBackend, connect
 from eldex.common.store import MARKS, ChangeSet, Outcome, Taken, Write
 from eldex.common.testing.memory import MemoryBackend, matches
@@ -29,6 +30,16 @@ class TestMongoBackend(BackendSuite):
     async def backend(self, mongod: Mongod, database: str) -> AsyncIterator[MongoBackend]:
         async with connect(mongod.uri, database) as backend:
             yield backend
+
+
+async def test_a_search_that_takes_too_long_is_ended_and_said_so(
+    mongod: Mongod, database: str
+) -> None:
+    slow = {"$where": "sleep(1000) || true"}
+    async with connect(mongod.uri, database) as backend:
+        await backend.commit([ChangeSet([Write("beds", {"_id": "b1", "version": 1})])])
+        with pytest.raises(TooBroad):
+            await backend.ask(lambda db: list(db.beds.find(slow, max_time_ms=50)))
 
 
 async def test_a_whole_batch_of_known_marks_takes_one_round(

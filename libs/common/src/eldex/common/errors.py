@@ -168,6 +168,15 @@ class Unavailable(DomainError):
         super().__init__(part=part)
 
 
+class TooBroad(DomainError):
+    """A search that takes longer than one may take."""
+
+    kind = Kind.EXHAUSTED
+    reason = "TOO_BROAD"
+    zh = "查询范围过大，未能在限定时间内完成，请缩小时间范围或增加条件"
+    en = "the search took longer than it may: choose a shorter time or name more of what you look for"
+
+
 class Overloaded(DomainError):
     """More calls are waiting than can be answered in time."""
 

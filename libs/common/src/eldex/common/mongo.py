@@ -25,6 +25,7 @@ from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
     ConfigurationError,
+    ExecutionTimeout,
     OperationFailure,
     PyMongoError,
 )
@@ -32,7 +33,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from eldex.common import steps
-from eldex.common.errors import CannotStart, Unavailable
+from eldex.common.errors import CannotStart, TooBroad, Unavailable
 from eldex.common.identifiers import new_key
 from eldex.common.store import (
     LEASES,
@@ -329,6 +330,8 @@ async def patiently(run: Callable[[], Awaitable[T]], seconds: float = 20.0) -> T
             return await run()
         except ConfigurationError:
             raise
+        except ExecutionTimeout as error:
+            raise TooBroad from error
         except PyMongoError as error:
             if _contended(error):
                 contended += 1
