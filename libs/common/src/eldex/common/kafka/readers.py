@@ -63,18 +63,23 @@ class Readers:
         if upserts:
             await self._ask(lambda: self._admin.alter_user_scram_credentials(upserts))
             await self._ask(lambda: self._admin.create_acls(rights))
-            await self._known(topic, set(passwords))
         await self._turn_away(topic, present - set(passwords))
+        await self._known(topic, set(passwords))
 
     async def _known(self, topic: str, users: set[str]) -> None:
         """Wait until the broker goes by what its controller was told: a reader may come at once."""
-        describe: Any = self._admin.describe_user_scram_credentials
         for _ in range(_LOOKS):
-            named: list[object] = await self._ask(lambda: describe(sorted(users)))
-            if len(named) == len(users) and users <= await self._of(topic):
+            if await self.are(topic, users):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
         raise Unavailable("Kafka")
+
+    async def are(self, topic: str, users: set[str] | frozenset[str]) -> bool:
+        """Whether exactly these users can read the topic now."""
+        describe: Any = self._admin.describe_user_scram_credentials
+        named: list[Any] = await self._ask(lambda: describe(sorted(users))) if users else []
+        able = {each.user for each in named if each.scram_credential_infos}
+        return able == users == await self._of(topic)
 
     async def close(self, topic: str) -> None:
         """Turn all readers away and remove the topic; one that is not there changes nothing."""

@@ -6,6 +6,7 @@ who may read its topic, in consumer groups whose names begin with the topic's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from eldex.exchange.handlers.delivery import Answer, Outcome, TopicsNotOffered
 _PARTITIONS: Final = 6
 _KEPT_SECONDS: Final = 7 * 86_400
 """How long a partner can read an event from its topic; later it asks for a replay."""
+_LOOK_EVERY_SECONDS: Final = 5.0
+"""A broker that was killed has been seen to come back without its users: they are looked after."""
 
 
 class KafkaPartnerTopics:
@@ -28,7 +31,8 @@ class KafkaPartnerTopics:
         self._bootstrap, self._partners = bootstrap, partners
         self._readers = Readers(bootstrap)
         self._producer = Producer(bootstrap, client_id)
-        self._open: dict[str, frozenset[str]] = {}
+        self._open: dict[str, tuple[frozenset[str], float]] = {}
+        """The users of each topic, and when it was last seen that the broker knows them."""
 
     def address(self) -> str:
         """The servers that partners read from; raises `TopicsNotOffered` if there are none."""
@@ -38,12 +42,16 @@ class KafkaPartnerTopics:
 
     async def open(self, topic: str, passwords: Mapping[str, str]) -> None:
         """See to it that the topic is there, and that these users read it, and no others."""
-        users = frozenset(passwords)
-        if self._open.get(topic) == users:
+        users, now = frozenset(passwords), time.monotonic()
+        known, looked_at = self._open.get(topic, (None, 0.0))
+        if known == users and now - looked_at < _LOOK_EVERY_SECONDS:
+            return
+        if known == users and await self._readers.are(topic, users):
+            self._open[topic] = users, now
             return
         await create_topics(self._bootstrap, [TopicPlan(topic, _PARTITIONS, _KEPT_SECONDS)])
         await self._readers.let(topic, passwords)
-        self._open[topic] = users
+        self._open[topic] = users, now
 
     async def put(self, topic: str, event: FeedEvent) -> Answer:
         """Write an event; taken when the broker has it on disk. Waits while Kafka is away.
