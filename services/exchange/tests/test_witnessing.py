@@ -252,5 +252,5 @@ async def test_a_signature_of_somebody_else_is_not_the_partners(
     "url", ["http://b:1", "b:443", "https://", "https://b:x", "https://b/path"]
 )
 def test_an_address_that_is_none_stops_the_start(url: str) -> None:
-    with pytest.raises(CannotStart, match="PARTNERS_FILE"):
+    with pytest.raises(CannotStart, match="partner exchange"):
         address_of(url)
