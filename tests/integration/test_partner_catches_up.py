@@ -11,9 +11,10 @@ from google.type.date_pb2 import Date
 
 from eldex.api.exchange.v1 import agreement_pb2
 from eldex.api.exchange.v1 import exchange_service_pb2 as exchange_pb
+from eldex.api.registry.v1 import eligibility_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
-from eldex.api.registry.v1 import resident_pb2
+from eldex.local import acts
 from eldex.local.field import Field, Refused
 
 ELDERS = 500
@@ -125,8 +126,25 @@ async def test_a_partner_gets_what_its_agreement_names_and_nothing_else(
     await field.partner.until(events_pb.ResidentDeceased, resident_key=theirs)
     about_ours = [s for s in field.partner.seen if s.delivered.subject == key]
     assert about_ours == []
-    kinds = {s.delivered.event_type for s in field.partner.seen}
-    assert "eldex.api.registry.v1.ResidentRegistered" not in kinds
+    # Of a person of theirs too, only what the agreement names: a class of benefits is not among it.
+    person, _ = await acts.enter_resident(
+        field, name="吴秀兰", born_on="1944-04-04", hukou_region_code=acts.PARTNER_REGION
+    )
+    await field["civil-affairs"].ask(
+        "RegistryService/GrantEligibility",
+        pb.GrantEligibilityRequest(
+            resident_key=person,
+            eligibility_class=eligibility_pb2.ELIGIBILITY_CLASS_MINIMUM_LIVING,
+            valid_from=Date(year=2026, month=1, day=1),
+            source_department="511702 民政局（虚构）",
+            evidence="低保证（虚构）",
+        ),
+    )
+    await field.watcher.until(events_pb.EligibilityGranted, resident_key=person)
+    await acts.register_death(field, person, "2026-11-02")
+    await field.partner.until(events_pb.ResidentDeceased, resident_key=person)
+    kinds = {s.delivered.event_type for s in field.partner.seen if s.delivered.subject == person}
+    assert "eldex.api.registry.v1.EligibilityGranted" not in kinds
 
 
 async def test_asking_for_events_beyond_the_agreement_is_refused(field: Field) -> None:
