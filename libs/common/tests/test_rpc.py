@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -210,6 +211,21 @@ async def test_more_calls_than_can_be_answered_are_told_when_to_come_back(
     going.set()
     assert [r.code for r in await asyncio.gather(*two)] == ["OK", "OK"]
     assert (await exchange.ask(GET, pb.GetFlowsRequest())).code == "OK"
+
+
+async def test_of_a_crowd_everybody_is_answered_or_told_when_to_come_back(
+    authority: Authority, desk: Desk
+) -> None:
+    """gRPC itself would throw a good part of them out as CANCELLED."""
+    registry = authority.issue("511700/service/registry")
+    async with (
+        open_door(registry, desk, max_in_flight=2) as port,
+        caller("unary", port, authority.issue(EXCHANGE)) as exchange,
+    ):
+        asking = (exchange.ask(GET, pb.GetFlowsRequest(), timeout_seconds=60) for _ in range(2_000))
+        codes = Counter(reply.code for reply in await asyncio.gather(*asking))
+    assert codes["OK"] > 0
+    assert set(codes) <= {"OK", "RESOURCE_EXHAUSTED"}
 
 
 async def test_a_method_that_nobody_answers(exchange: Caller) -> None:

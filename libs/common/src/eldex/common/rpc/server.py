@@ -38,6 +38,8 @@ MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """The largest request and the largest reply."""
 MAX_FRAME_BYTES: Final = MAX_MESSAGE_BYTES + 64 * 1024
 """What a connection takes: on the trunk a message has an envelope."""
+_MOST_WAITING: Final = 20_000
+"""Calls that wait until the process takes them up."""
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 Policy = Callable[[Identity, str], bool]
@@ -392,6 +394,10 @@ def grpc_server(handlers: Sequence[grpc.GenericRpcHandler]) -> grpc.aio.Server:
             ("grpc.max_connection_age_grace_ms", 60_000),
             ("grpc.http2.max_ping_strikes", 3),
             ("grpc.max_metadata_size", 16 * 1024),
+            # Of calls that wait to be taken up, gRPC throws some out as CANCELLED, without advice, from
+            # 1,000 on: whose they are is chance. Those who come too many are told so by us.
+            ("grpc.server.max_pending_requests", _MOST_WAITING),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_WAITING),
         ]
     )
     server.add_generic_rpc_handlers(tuple(handlers))
