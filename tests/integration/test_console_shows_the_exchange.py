@@ -79,16 +79,26 @@ async def story(field: Field) -> AsyncIterator[Story]:
         legal_basis="老年人能力评估规范",
     )
     agreement.valid_from.year, agreement.valid_from.month, agreement.valid_from.day = 2026, 1, 1
+    service = "/eldex.api.exchange.v1.ExchangeService"
     for purposes in ([], ["follow-up"]):
         agreement.purposes.extend(purposes)
-        answer = await operations.ask(
-            "/eldex.api.exchange.v1.ExchangeService/PutAgreement",
+        asked = await operations.ask(
+            f"{service}/PutAgreement",
             exchange_service_pb2.PutAgreementRequest(
-                request_id=str(uuid.uuid4()), agreement=agreement
+                request_id=str(uuid.uuid4()), agreement=agreement, proposed_by="li.wei"
             ),
             exchange_service_pb2.PutAgreementResponse,
         )
-        agreement.CopyFrom(answer.agreement)
+        decided = await field["operations"].ask(
+            "ExchangeService/DecideAgreementChange",
+            exchange_service_pb2.DecideAgreementChangeRequest(
+                agreement_key=agreement.agreement_key,
+                etag=asked.change.etag,
+                approved=True,
+                decided_by="zhang.min",
+            ),
+        )
+        agreement.CopyFrom(decided.reply.agreement)
 
     def new_name() -> str:
         return f"deaths-{uuid.uuid4().hex[:8]}"

@@ -42,10 +42,11 @@ from eldex.common.testing.harness import FrozenClock
 from eldex.common.testing.memory import MemoryBackend
 from eldex.evidence.note import Signer, signer_key
 from eldex.evidence.subjects import SubjectKeys
-from eldex.exchange import handlers, wire
+from eldex.exchange import wire
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.access import RecordConsent, record_consent
+from eldex.exchange.handlers.agreements import put_agreement
 from eldex.exchange.peers import PartnerExchange
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
@@ -136,7 +137,7 @@ class City:
         etag = known.etag if known else ""
         done = await self.work.write(
             Mark(f"test/{secrets.token_hex(8)}"),
-            lambda ports, _: handlers.put_agreement(wanted, etag, ports),
+            lambda ports, _: put_agreement(wanted, etag, ports),
         )
         await self.table.refresh()
         assert done.result is not None

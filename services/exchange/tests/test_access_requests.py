@@ -25,10 +25,10 @@ from eldex.exchange.domain.access_requests import (
     AccessEndsBefore,
     AlreadyDecided,
     NotYoursToDecide,
-    SecondPersonNeeded,
 )
 from eldex.exchange.domain.answer_deadlines import AnswerStep, NoDeadline
 from eldex.exchange.domain.catalogue import ItemNotShared, ItemUnknown
+from eldex.exchange.domain.operators import SecondPersonNeeded
 from eldex.exchange.handlers import Stores
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.catalogue import SERVICE, CatalogueService

@@ -14,9 +14,10 @@ from eldex.common.errors import Unavailable
 from eldex.common.outbox import publisher
 from eldex.common.store import Mark, UnitOfWork, collections_of
 from eldex.common.testing.memory import MemoryBackend
-from eldex.exchange import handlers, wire
+from eldex.exchange import wire
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.agreements import put_agreement
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.store.collections import REPOSITORIES, stores
@@ -38,7 +39,7 @@ class Replica:
         etag = known.etag if known else ""
         await self.work.write(
             Mark(f"test/{uuid.uuid4()}"),
-            lambda ports, _: handlers.put_agreement(wanted, etag, ports),
+            lambda ports, _: put_agreement(wanted, etag, ports),
         )
 
 

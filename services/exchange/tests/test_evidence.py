@@ -29,10 +29,11 @@ from eldex.evidence.receipts import Bundle, Receipt
 from eldex.evidence.records import Record
 from eldex.evidence.subjects import SubjectKeys
 from eldex.evidence.tree import verify_consistency, verify_inclusion
-from eldex.exchange import handlers
 from eldex.exchange.domain.agreements import Agreement
-from eldex.exchange.domain.message_log import LogEntry, Operator
+from eldex.exchange.domain.message_log import LogEntry
+from eldex.exchange.domain.operators import Operator
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.agreements import put_agreement
 from eldex.exchange.handlers.evidence import approve_shredding
 from eldex.exchange.rpc.admin_log import Logged
 from eldex.exchange.rpc.agreement_table import AgreementTable
@@ -111,7 +112,7 @@ class House:
             legal_basis="个人信息保护法 第四十五条",
             valid_from=date(2026, 1, 1),
         )
-        await self.memory.do(lambda ports, _: handlers.put_agreement(agreement, "", ports))
+        await self.memory.do(lambda ports, _: put_agreement(agreement, "", ports))
         await self.agreements.refresh()
 
     async def look(self, who: str, resident: str, number: int = 0) -> Receipt:

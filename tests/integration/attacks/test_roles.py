@@ -27,9 +27,10 @@ from eldex.local.field import Field
 EXAMPLES = Path(__file__).parents[3] / "proto" / "examples" / "exchange"
 
 OPERATORS = set(
-    """PutAgreement ListCalls PutReviewRule InviteMember RequestShredding ApproveShredding""".split()
+    """ListCalls PutReviewRule InviteMember RequestShredding ApproveShredding PutAgreement
+    DecideAgreementChange ListAgreementChanges""".split()
 )
-"""What operators do (the last two from a seat of their own), and no agreement gives to anybody else."""
+"""What operators do (the last five from a seat of their own), and no agreement gives to anybody else."""
 BY_AGREEMENT = set(
     """RecordConsent WithdrawConsent ListConsents ListBreakGlass ReviewBreakGlass ExplainDecision
     ListSubjectLedger ListSegments ListShreddings""".split()

@@ -26,19 +26,21 @@ from eldex.common.rpc.call import Call, Identity
 from eldex.common.sealing import Sealer
 from eldex.common.store import Mark, UnitOfWork, collections_of
 from eldex.common.testing.memory import MemoryBackend
-from eldex.exchange import handlers, wire
+from eldex.exchange import wire
 from eldex.exchange.domain.agreements import Agreement, EventGrant
 from eldex.exchange.domain.delivery.endpoints import Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.domain.message_log import NoEvidence
 from eldex.exchange.domain.subscriptions import FeedEvent
 from eldex.exchange.handlers import delivery
+from eldex.exchange.handlers.agreements import put_agreement
 from eldex.exchange.handlers.delivery import Delivered, Streamed, TopicsNotOffered
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.peers import HttpWebhooks
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.delivery_service import DeliveryService
 from eldex.exchange.rpc.masking import EventFields, check_grants
+from eldex.exchange.rpc.roles import Roles
 from eldex.exchange.store import feed as feed_store
 from eldex.exchange.store.collections import REPOSITORIES, stores
 from eldex.exchange.store.deliveries import MongoMemories
@@ -204,6 +206,7 @@ class Bus:
         await self.feed.start()
         self.agreements = AgreementTable(self.work)
         await self.agreements.refresh()
+        self.roles = Roles(RegionCode.parse("511700"), self.agreements, system_clock)
         self.webhooks = HttpWebhooks(ORIGIN, self.rules, timeout_seconds=self.timeout_seconds)
         memories = MongoMemories(self.backend, self.work.commit)
         self.dispatch = Dispatch(
@@ -272,7 +275,7 @@ class Bus:
         check_grants(wanted)
         etag = present.etag if present else ""
         await self.work.write(
-            Mark(f"agree/{uuid.uuid4()}"), lambda s, _: handlers.put_agreement(wanted, etag, s)
+            Mark(f"agree/{uuid.uuid4()}"), lambda s, _: put_agreement(wanted, etag, s)
         )
         await self.agreements.refresh()
 

@@ -152,6 +152,7 @@ async def test_no_field_that_is_not_granted_leaves_by_stream_or_webhook(
             bus.dispatch,
             EventFields(),
             bus.evidence,
+            bus.roles,
         )
         request = streams_pb.SubscribeRequest(subscription_name="s", after_cursor=start)
         stream = service.subscribe(request, bus.call())

@@ -28,6 +28,7 @@ def service(bus: Any) -> ExchangeService:
         bus.dispatch,
         EventFields(),
         bus.evidence,
+        bus.roles,
     )
 
 

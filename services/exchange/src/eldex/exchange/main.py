@@ -35,10 +35,11 @@ from eldex.common.sealing import Sealer
 from eldex.common.service import Parts, Plan, Served, run, service_descriptor
 from eldex.common.store import Mark
 from eldex.evidence.subjects import SubjectKeys
-from eldex.exchange import handlers, wire
+from eldex.exchange import wire
 from eldex.exchange.domain.delivery.endpoints import Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.agreements import put_agreement
 from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
 from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.handlers.witnessing import Witnessing
@@ -131,6 +132,7 @@ class Exchange:
             Outside(self.webhooks, self.topics, memories, evidence, event_masks, seals, schedule),
             parts.clock,
         )
+        self.roles = Roles(RegionCode.parse(settings.city), self.agreements, parts.clock)
         self.service = ExchangeService(
             parts.work,
             self.agreements,
@@ -140,6 +142,7 @@ class Exchange:
             self.dispatch,
             event_masks,
             evidence,
+            self.roles,
         )
         self.deliveries = DeliveryService(
             parts.work,
@@ -161,7 +164,6 @@ class Exchange:
             parts.clock,
             settings.witness_seconds,
         )
-        self.roles = Roles(RegionCode.parse(settings.city), self.agreements, parts.clock)
         self.evidence = EvidenceService(
             parts.work, self.log, self.subject_keys, partners, self.roles, witness.verifier
         )
@@ -235,7 +237,7 @@ class Exchange:
 
             async def begin_with(ports: Stores, _: object) -> None:
                 if await ports.agreements.find(wanted.key) is None:  # noqa: B023 - awaited below
-                    await handlers.put_agreement(wanted, "", ports)  # noqa: B023
+                    await put_agreement(wanted, "", ports)  # noqa: B023
 
             await self.parts.work.write(mark, begin_with)
         await self.agreements.refresh()

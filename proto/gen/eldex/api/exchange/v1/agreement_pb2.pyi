@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AgreementChangeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgreementChangeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgreementChangeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGREEMENT_CHANGE_STATE_UNSPECIFIED: _AgreementChangeState.ValueType  # 0
+    """Not set."""
+    AGREEMENT_CHANGE_STATE_WAITING: _AgreementChangeState.ValueType  # 1
+    """It waits for a second person."""
+    AGREEMENT_CHANGE_STATE_APPROVED: _AgreementChangeState.ValueType  # 2
+    """It is in force."""
+    AGREEMENT_CHANGE_STATE_REFUSED: _AgreementChangeState.ValueType  # 3
+    """It was refused, or taken back."""
+
+class AgreementChangeState(_AgreementChangeState, metaclass=_AgreementChangeStateEnumTypeWrapper):
+    """What became of a change of an agreement."""
+
+AGREEMENT_CHANGE_STATE_UNSPECIFIED: AgreementChangeState.ValueType  # 0
+"""Not set."""
+AGREEMENT_CHANGE_STATE_WAITING: AgreementChangeState.ValueType  # 1
+"""It waits for a second person."""
+AGREEMENT_CHANGE_STATE_APPROVED: AgreementChangeState.ValueType  # 2
+"""It is in force."""
+AGREEMENT_CHANGE_STATE_REFUSED: AgreementChangeState.ValueType  # 3
+"""It was refused, or taken back."""
+Global___AgreementChangeState: _TypeAlias = AgreementChangeState  # noqa: Y015
 
 @_typing.final
 class PurposeTerms(_message.Message):
@@ -439,3 +468,71 @@ class DeliveredEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveredEvent: _TypeAlias = DeliveredEvent  # noqa: Y015
+
+@_typing.final
+class AgreementChange(_message.Message):
+    """The newest change that an operator asked for of an agreement. What gives more than before takes two people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WANTED_FIELD_NUMBER: _builtins.int
+    BASED_ON_ETAG_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    PROPOSED_WITH_FIELD_NUMBER: _builtins.int
+    PROPOSED_AT_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    DECIDED_WITH_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    based_on_etag: _builtins.str
+    """The version that it is based on; empty: a new agreement."""
+    state: Global___AgreementChangeState.ValueType
+    """Where it stands."""
+    proposed_by: _builtins.str
+    """Who asked for it: the operator's account, as it says itself."""
+    proposed_with: _builtins.str
+    """With which seat's certificate: service/console or member/operations/<seat>."""
+    decided_by: _builtins.str
+    """Who decided it."""
+    decided_with: _builtins.str
+    """With which seat's certificate; another one than it was asked for with, if it was approved."""
+    reason: _builtins.str
+    """Why it was refused."""
+    etag: _builtins.str
+    """Its own version; a decision names it."""
+    @_builtins.property
+    def wanted(self) -> Global___Agreement:
+        """The agreement as it shall be."""
+
+    @_builtins.property
+    def proposed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        wanted: Global___Agreement | None = ...,
+        based_on_etag: _builtins.str = ...,
+        state: Global___AgreementChangeState.ValueType = ...,
+        proposed_by: _builtins.str = ...,
+        proposed_with: _builtins.str = ...,
+        proposed_at: _timestamp_pb2.Timestamp | None = ...,
+        decided_by: _builtins.str = ...,
+        decided_with: _builtins.str = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "proposed_at", b"proposed_at", "wanted", b"wanted"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["based_on_etag", b"based_on_etag", "decided_at", b"decided_at", "decided_by", b"decided_by", "decided_with", b"decided_with", "etag", b"etag", "proposed_at", b"proposed_at", "proposed_by", b"proposed_by", "proposed_with", b"proposed_with", "reason", b"reason", "state", b"state", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgreementChange: _TypeAlias = AgreementChange  # noqa: Y015

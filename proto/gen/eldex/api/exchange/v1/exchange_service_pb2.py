@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,eldex/api/exchange/v1/exchange_service.proto\x12\x15\x65ldex.api.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%eldex/api/exchange/v1/agreement.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x15ListAgreementsRequest\x12\x1b\n\tsubsystem\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x96\x01\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"g\n\x16ListAgreementsResponse\x12\x34\n\nagreements\x18\x01 \x03(\x0b\x32 .eldex.api.exchange.v1.Agreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x13PutAgreementRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\tagreement\x18\x02 \x01(\x0b\x32 .eldex.api.exchange.v1.AgreementB\x06\xbaH\x03\xc8\x01\x01\"K\n\x14PutAgreementResponse\x12\x33\n\tagreement\x18\x01 \x01(\x0b\x32 .eldex.api.exchange.v1.Agreement\"\xf6\x01\n\x10ListCallsRequest\x12\x1b\n\tsubsystem\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x96\x01\x12\x18\n\x06method\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x08trace_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{32})?$\x12\x13\n\x0b\x64\x65nied_only\x18\x04 \x01(\x08\x12-\n\tread_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"^\n\x11ListCallsResponse\x12\x30\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32!.eldex.api.exchange.v1.LoggedCall\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x02\n\x10SubscribeRequest\x12;\n\x11subscription_name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,63}$\x12%\n\x0b\x65vent_types\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\xc8\x01\"\x05r\x03\x18\xc8\x01\x12V\n\x0cregion_codes\x18\x03 \x03(\tB@\xbaH=\x92\x01:\x10\xc8\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12\x1f\n\x0c\x61\x66ter_cursor\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x12/\n\tfrom_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x07\n\x05start\"Z\n\x11SubscribeResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.eldex.api.exchange.v1.DeliveredEvent\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x03\"\x8e\x01\n\x18\x41\x63knowledgeEventsRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x11subscription_name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,63}$\x12\x17\n\x06\x63ursor\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"V\n\x19\x41\x63knowledgeEventsResponse\x12\x39\n\x0csubscription\x18\x01 \x01(\x0b\x32#.eldex.api.exchange.v1.Subscription\"\x86\x01\n\x18ListSubscriptionsRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"p\n\x19ListSubscriptionsResponse\x12:\n\rsubscriptions\x18\x01 \x03(\x0b\x32#.eldex.api.exchange.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9b\x05\n\x0f\x45xchangeService\x12m\n\x0eListAgreements\x12,.eldex.api.exchange.v1.ListAgreementsRequest\x1a-.eldex.api.exchange.v1.ListAgreementsResponse\x12g\n\x0cPutAgreement\x12*.eldex.api.exchange.v1.PutAgreementRequest\x1a+.eldex.api.exchange.v1.PutAgreementResponse\x12^\n\tListCalls\x12\'.eldex.api.exchange.v1.ListCallsRequest\x1a(.eldex.api.exchange.v1.ListCallsResponse\x12`\n\tSubscribe\x12\'.eldex.api.exchange.v1.SubscribeRequest\x1a(.eldex.api.exchange.v1.SubscribeResponse0\x01\x12v\n\x11\x41\x63knowledgeEvents\x12/.eldex.api.exchange.v1.AcknowledgeEventsRequest\x1a\x30.eldex.api.exchange.v1.AcknowledgeEventsResponse\x12v\n\x11ListSubscriptions\x12/.eldex.api.exchange.v1.ListSubscriptionsRequest\x1a\x30.eldex.api.exchange.v1.ListSubscriptionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,eldex/api/exchange/v1/exchange_service.proto\x12\x15\x65ldex.api.exchange.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%eldex/api/exchange/v1/agreement.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x15ListAgreementsRequest\x12\x1b\n\tsubsystem\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x96\x01\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"g\n\x16ListAgreementsResponse\x12\x34\n\nagreements\x18\x01 \x03(\x0b\x32 .eldex.api.exchange.v1.Agreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\x13PutAgreementRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\tagreement\x18\x02 \x01(\x0b\x32 .eldex.api.exchange.v1.AgreementB\x06\xbaH\x03\xc8\x01\x01\x12=\n\x0bproposed_by\x18\x03 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$\"\x83\x01\n\x14PutAgreementResponse\x12\x33\n\tagreement\x18\x01 \x01(\x0b\x32 .eldex.api.exchange.v1.Agreement\x12\x36\n\x06\x63hange\x18\x02 \x01(\x0b\x32&.eldex.api.exchange.v1.AgreementChange\"\xfd\x02\n\x1c\x44\x65\x63ideAgreementChangeRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x37\n\ragreement_key\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{2,63}$\x12\x17\n\x04\x65tag\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x10\n\x08\x61pproved\x18\x04 \x01(\x08\x12<\n\ndecided_by\x18\x05 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$\x12\x18\n\x06reason\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02:\x82\x01\xbaH\x7f\x1a}\n\x1f\x61greement_change.refusal_reason\x12\x36\xe4\xb8\x8d\xe4\xba\x88\xe6\x89\xb9\xe5\x87\x86\xe9\xa1\xbb\xe8\xaf\xb4\xe6\x98\x8e\xe7\x90\x86\xe7\x94\xb1 | a refusal needs a reason\x1a\"this.approved || this.reason != \'\'\"\x8c\x01\n\x1d\x44\x65\x63ideAgreementChangeResponse\x12\x33\n\tagreement\x18\x01 \x01(\x0b\x32 .eldex.api.exchange.v1.Agreement\x12\x36\n\x06\x63hange\x18\x02 \x01(\x0b\x32&.eldex.api.exchange.v1.AgreementChange\"\x9f\x01\n\x1bListAgreementChangesRequest\x12\x14\n\x0cwaiting_only\x18\x01 \x01(\x08\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"p\n\x1cListAgreementChangesResponse\x12\x37\n\x07\x63hanges\x18\x01 \x03(\x0b\x32&.eldex.api.exchange.v1.AgreementChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf6\x01\n\x10ListCallsRequest\x12\x1b\n\tsubsystem\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x96\x01\x12\x18\n\x06method\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x08trace_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{32})?$\x12\x13\n\x0b\x64\x65nied_only\x18\x04 \x01(\x08\x12-\n\tread_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"^\n\x11ListCallsResponse\x12\x30\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32!.eldex.api.exchange.v1.LoggedCall\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x02\n\x10SubscribeRequest\x12;\n\x11subscription_name\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,63}$\x12%\n\x0b\x65vent_types\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\xc8\x01\"\x05r\x03\x18\xc8\x01\x12V\n\x0cregion_codes\x18\x03 \x03(\tB@\xbaH=\x92\x01:\x10\xc8\x01\"5r321^([0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12})$\x12\x1f\n\x0c\x61\x66ter_cursor\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x12/\n\tfrom_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x07\n\x05start\"Z\n\x11SubscribeResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.eldex.api.exchange.v1.DeliveredEvent\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\x03\"\x8e\x01\n\x18\x41\x63knowledgeEventsRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12;\n\x11subscription_name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,63}$\x12\x17\n\x06\x63ursor\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"V\n\x19\x41\x63knowledgeEventsResponse\x12\x39\n\x0csubscription\x18\x01 \x01(\x0b\x32#.eldex.api.exchange.v1.Subscription\"\x86\x01\n\x18ListSubscriptionsRequest\x12-\n\tread_mask\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"p\n\x19ListSubscriptionsResponse\x12:\n\rsubscriptions\x18\x01 \x03(\x0b\x32#.eldex.api.exchange.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa1\x07\n\x0f\x45xchangeService\x12m\n\x0eListAgreements\x12,.eldex.api.exchange.v1.ListAgreementsRequest\x1a-.eldex.api.exchange.v1.ListAgreementsResponse\x12g\n\x0cPutAgreement\x12*.eldex.api.exchange.v1.PutAgreementRequest\x1a+.eldex.api.exchange.v1.PutAgreementResponse\x12\x82\x01\n\x15\x44\x65\x63ideAgreementChange\x12\x33.eldex.api.exchange.v1.DecideAgreementChangeRequest\x1a\x34.eldex.api.exchange.v1.DecideAgreementChangeResponse\x12\x7f\n\x14ListAgreementChanges\x12\x32.eldex.api.exchange.v1.ListAgreementChangesRequest\x1a\x33.eldex.api.exchange.v1.ListAgreementChangesResponse\x12^\n\tListCalls\x12\'.eldex.api.exchange.v1.ListCallsRequest\x1a(.eldex.api.exchange.v1.ListCallsResponse\x12`\n\tSubscribe\x12\'.eldex.api.exchange.v1.SubscribeRequest\x1a(.eldex.api.exchange.v1.SubscribeResponse0\x01\x12v\n\x11\x41\x63knowledgeEvents\x12/.eldex.api.exchange.v1.AcknowledgeEventsRequest\x1a\x30.eldex.api.exchange.v1.AcknowledgeEventsResponse\x12v\n\x11ListSubscriptions\x12/.eldex.api.exchange.v1.ListSubscriptionsRequest\x1a\x30.eldex.api.exchange.v1.ListSubscriptionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTAGREEMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PUTAGREEMENTREQUEST'].fields_by_name['agreement']._loaded_options = None
   _globals['_PUTAGREEMENTREQUEST'].fields_by_name['agreement']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_PUTAGREEMENTREQUEST'].fields_by_name['proposed_by']._loaded_options = None
+  _globals['_PUTAGREEMENTREQUEST'].fields_by_name['proposed_by']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['agreement_key']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['agreement_key']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{2,63}$'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['decided_by']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['decided_by']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{1,63}$'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\254\002'
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST']._loaded_options = None
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST']._serialized_options = b'\272H\177\032}\n\037agreement_change.refusal_reason\0226\344\270\215\344\272\210\346\211\271\345\207\206\351\241\273\350\257\264\346\230\216\347\220\206\347\224\261 | a refusal needs a reason\032\"this.approved || this.reason != \'\''
+  _globals['_LISTAGREEMENTCHANGESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTAGREEMENTCHANGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTAGREEMENTCHANGESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTAGREEMENTCHANGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_LISTCALLSREQUEST'].fields_by_name['subsystem']._loaded_options = None
   _globals['_LISTCALLSREQUEST'].fields_by_name['subsystem']._serialized_options = b'\272H\005r\003\030\226\001'
   _globals['_LISTCALLSREQUEST'].fields_by_name['method']._loaded_options = None
@@ -77,26 +95,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAGREEMENTSREQUEST']._serialized_end=367
   _globals['_LISTAGREEMENTSRESPONSE']._serialized_start=369
   _globals['_LISTAGREEMENTSRESPONSE']._serialized_end=472
-  _globals['_PUTAGREEMENTREQUEST']._serialized_start=474
-  _globals['_PUTAGREEMENTREQUEST']._serialized_end=586
-  _globals['_PUTAGREEMENTRESPONSE']._serialized_start=588
-  _globals['_PUTAGREEMENTRESPONSE']._serialized_end=663
-  _globals['_LISTCALLSREQUEST']._serialized_start=666
-  _globals['_LISTCALLSREQUEST']._serialized_end=912
-  _globals['_LISTCALLSRESPONSE']._serialized_start=914
-  _globals['_LISTCALLSRESPONSE']._serialized_end=1008
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1011
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1308
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=1310
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1400
-  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_start=1403
-  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_end=1545
-  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_start=1547
-  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_end=1633
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1636
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1770
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1772
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1884
-  _globals['_EXCHANGESERVICE']._serialized_start=1887
-  _globals['_EXCHANGESERVICE']._serialized_end=2554
+  _globals['_PUTAGREEMENTREQUEST']._serialized_start=475
+  _globals['_PUTAGREEMENTREQUEST']._serialized_end=650
+  _globals['_PUTAGREEMENTRESPONSE']._serialized_start=653
+  _globals['_PUTAGREEMENTRESPONSE']._serialized_end=784
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST']._serialized_start=787
+  _globals['_DECIDEAGREEMENTCHANGEREQUEST']._serialized_end=1168
+  _globals['_DECIDEAGREEMENTCHANGERESPONSE']._serialized_start=1171
+  _globals['_DECIDEAGREEMENTCHANGERESPONSE']._serialized_end=1311
+  _globals['_LISTAGREEMENTCHANGESREQUEST']._serialized_start=1314
+  _globals['_LISTAGREEMENTCHANGESREQUEST']._serialized_end=1473
+  _globals['_LISTAGREEMENTCHANGESRESPONSE']._serialized_start=1475
+  _globals['_LISTAGREEMENTCHANGESRESPONSE']._serialized_end=1587
+  _globals['_LISTCALLSREQUEST']._serialized_start=1590
+  _globals['_LISTCALLSREQUEST']._serialized_end=1836
+  _globals['_LISTCALLSRESPONSE']._serialized_start=1838
+  _globals['_LISTCALLSRESPONSE']._serialized_end=1932
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1935
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=2232
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=2234
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=2324
+  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_start=2327
+  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_end=2469
+  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_start=2471
+  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_end=2557
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=2560
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=2694
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=2696
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=2808
+  _globals['_EXCHANGESERVICE']._serialized_start=2811
+  _globals['_EXCHANGESERVICE']._serialized_end=3740
 # @@protoc_insertion_point(module_scope)

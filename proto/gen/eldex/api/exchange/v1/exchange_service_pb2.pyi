@@ -93,8 +93,11 @@ class PutAgreementRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the request happen once."""
+    proposed_by: _builtins.str
+    """Who asks for it: the operator's account."""
     @_builtins.property
     def agreement(self) -> _agreement_pb2.Agreement:
         """The agreement as it shall be; its etag is the version it is based on, empty for a new one."""
@@ -104,10 +107,11 @@ class PutAgreementRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         agreement: _agreement_pb2.Agreement | None = ...,
+        proposed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "proposed_by", b"proposed_by", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,27 +119,169 @@ Global___PutAgreementRequest: _TypeAlias = PutAgreementRequest  # noqa: Y015
 
 @_typing.final
 class PutAgreementResponse(_message.Message):
-    """The agreement as it is."""
+    """In force, or waiting."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def agreement(self) -> _agreement_pb2.Agreement:
-        """With its new version."""
+        """With its new version, if it is in force."""
+
+    @_builtins.property
+    def change(self) -> _agreement_pb2.AgreementChange:
+        """What waits for a second person, else."""
 
     def __init__(
         self,
         *,
         agreement: _agreement_pb2.Agreement | None = ...,
+        change: _agreement_pb2.AgreementChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "change", b"change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "change", b"change"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PutAgreementResponse: _TypeAlias = PutAgreementResponse  # noqa: Y015
+
+@_typing.final
+class DecideAgreementChangeRequest(_message.Message):
+    """Decide a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGREEMENT_KEY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the request happen once."""
+    agreement_key: _builtins.str
+    """The agreement."""
+    etag: _builtins.str
+    """The change's etag: nothing is approved that was not looked at."""
+    approved: _builtins.bool
+    """Whether it is approved."""
+    decided_by: _builtins.str
+    """Who decides: the operator's account."""
+    reason: _builtins.str
+    """Why it is refused; needed then."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agreement_key: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        decided_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_key", b"agreement_key", "approved", b"approved", "decided_by", b"decided_by", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideAgreementChangeRequest: _TypeAlias = DecideAgreementChangeRequest  # noqa: Y015
+
+@_typing.final
+class DecideAgreementChangeResponse(_message.Message):
+    """Decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agreement(self) -> _agreement_pb2.Agreement:
+        """With its new version, if it was approved."""
+
+    @_builtins.property
+    def change(self) -> _agreement_pb2.AgreementChange:
+        """The change as it stands."""
+
+    def __init__(
+        self,
+        *,
+        agreement: _agreement_pb2.Agreement | None = ...,
+        change: _agreement_pb2.AgreementChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideAgreementChangeResponse: _TypeAlias = DecideAgreementChangeResponse  # noqa: Y015
+
+@_typing.final
+class ListAgreementChangesRequest(_message.Message):
+    """List changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_ONLY_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    waiting_only: _builtins.bool
+    """Only those that wait for a second person."""
+    page_size: _builtins.int
+    """At most this many (1 to 500); 0: 50."""
+    page_token: _builtins.str
+    """Where to go on, from an earlier reply."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields; absent: all."""
+
+    def __init__(
+        self,
+        *,
+        waiting_only: _builtins.bool = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "waiting_only", b"waiting_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgreementChangesRequest: _TypeAlias = ListAgreementChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListAgreementChangesResponse(_message.Message):
+    """Some of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where to go on; empty: that was all."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_agreement_pb2.AgreementChange]:
+        """In the order of the agreements' keys."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_agreement_pb2.AgreementChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgreementChangesResponse: _TypeAlias = ListAgreementChangesResponse  # noqa: Y015
 
 @_typing.final
 class ListCallsRequest(_message.Message):

@@ -46,6 +46,16 @@ class ExchangeServiceStub:
                 request_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementRequest.SerializeToString,
                 response_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementResponse.FromString,
                 _registered_method=True)
+        self.DecideAgreementChange = channel.unary_unary(
+                '/eldex.api.exchange.v1.ExchangeService/DecideAgreementChange',
+                request_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeRequest.SerializeToString,
+                response_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeResponse.FromString,
+                _registered_method=True)
+        self.ListAgreementChanges = channel.unary_unary(
+                '/eldex.api.exchange.v1.ExchangeService/ListAgreementChanges',
+                request_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesRequest.SerializeToString,
+                response_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesResponse.FromString,
+                _registered_method=True)
         self.ListCalls = channel.unary_unary(
                 '/eldex.api.exchange.v1.ExchangeService/ListCalls',
                 request_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListCallsRequest.SerializeToString,
@@ -81,9 +91,30 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutAgreement(self, request, context):
-        """Make or change an agreement; it is in force within a second. Operations only.
+        """Ask that an agreement be made or changed. What only suspends it or ends it sooner is in force within a second; everything else
+        when another operator has approved it (`DecideAgreementChange`). A newer change takes the place of one that waits. From an
+        operator's seat: the console, or the city's member `operations`.
 
         Errors: STALE_VERSION, ACCESS_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideAgreementChange(self, request, context):
+        """Approve or refuse what was asked for; approved, it is in force within a second. Approved it must be by somebody else, with the
+        certificate of another seat; refused it may be by who asked, too.
+
+        Errors: NOT_FOUND, STALE_VERSION, ALREADY_DECIDED, SECOND_PERSON_NEEDED, ACCESS_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAgreementChanges(self, request, context):
+        """Of each agreement the newest change that operators asked for. For operators' seats.
+
+        Errors: ACCESS_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +165,16 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.PutAgreement,
                     request_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementRequest.FromString,
                     response_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementResponse.SerializeToString,
+            ),
+            'DecideAgreementChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideAgreementChange,
+                    request_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeRequest.FromString,
+                    response_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeResponse.SerializeToString,
+            ),
+            'ListAgreementChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgreementChanges,
+                    request_deserializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesRequest.FromString,
+                    response_serializer=eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesResponse.SerializeToString,
             ),
             'ListCalls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCalls,
@@ -212,6 +253,60 @@ class ExchangeService:
             '/eldex.api.exchange.v1.ExchangeService/PutAgreement',
             eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementRequest.SerializeToString,
             eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.PutAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideAgreementChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eldex.api.exchange.v1.ExchangeService/DecideAgreementChange',
+            eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeRequest.SerializeToString,
+            eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.DecideAgreementChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgreementChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eldex.api.exchange.v1.ExchangeService/ListAgreementChanges',
+            eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesRequest.SerializeToString,
+            eldex_dot_api_dot_exchange_dot_v1_dot_exchange__service__pb2.ListAgreementChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,9 +38,22 @@ class ExchangeServiceStub:
     ListAgreements: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListAgreementsRequest, _exchange_service_pb2.ListAgreementsResponse]
     """The agreements: a department sees its own, operations see all."""
     PutAgreement: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.PutAgreementRequest, _exchange_service_pb2.PutAgreementResponse]
-    """Make or change an agreement; it is in force within a second. Operations only.
+    """Ask that an agreement be made or changed. What only suspends it or ends it sooner is in force within a second; everything else
+    when another operator has approved it (`DecideAgreementChange`). A newer change takes the place of one that waits. From an
+    operator's seat: the console, or the city's member `operations`.
 
     Errors: STALE_VERSION, ACCESS_DENIED.
+    """
+    DecideAgreementChange: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.DecideAgreementChangeRequest, _exchange_service_pb2.DecideAgreementChangeResponse]
+    """Approve or refuse what was asked for; approved, it is in force within a second. Approved it must be by somebody else, with the
+    certificate of another seat; refused it may be by who asked, too.
+
+    Errors: NOT_FOUND, STALE_VERSION, ALREADY_DECIDED, SECOND_PERSON_NEEDED, ACCESS_DENIED.
+    """
+    ListAgreementChanges: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListAgreementChangesRequest, _exchange_service_pb2.ListAgreementChangesResponse]
+    """Of each agreement the newest change that operators asked for. For operators' seats.
+
+    Errors: ACCESS_DENIED.
     """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_exchange_service_pb2.ListCallsRequest, _exchange_service_pb2.ListCallsResponse]
     """The message log, newest first. Operations and auditors only."""
@@ -67,9 +80,22 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     ListAgreements: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListAgreementsRequest, _exchange_service_pb2.ListAgreementsResponse]  # type: ignore[assignment]
     """The agreements: a department sees its own, operations see all."""
     PutAgreement: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.PutAgreementRequest, _exchange_service_pb2.PutAgreementResponse]  # type: ignore[assignment]
-    """Make or change an agreement; it is in force within a second. Operations only.
+    """Ask that an agreement be made or changed. What only suspends it or ends it sooner is in force within a second; everything else
+    when another operator has approved it (`DecideAgreementChange`). A newer change takes the place of one that waits. From an
+    operator's seat: the console, or the city's member `operations`.
 
     Errors: STALE_VERSION, ACCESS_DENIED.
+    """
+    DecideAgreementChange: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.DecideAgreementChangeRequest, _exchange_service_pb2.DecideAgreementChangeResponse]  # type: ignore[assignment]
+    """Approve or refuse what was asked for; approved, it is in force within a second. Approved it must be by somebody else, with the
+    certificate of another seat; refused it may be by who asked, too.
+
+    Errors: NOT_FOUND, STALE_VERSION, ALREADY_DECIDED, SECOND_PERSON_NEEDED, ACCESS_DENIED.
+    """
+    ListAgreementChanges: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListAgreementChangesRequest, _exchange_service_pb2.ListAgreementChangesResponse]  # type: ignore[assignment]
+    """Of each agreement the newest change that operators asked for. For operators' seats.
+
+    Errors: ACCESS_DENIED.
     """
     ListCalls: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ListCallsRequest, _exchange_service_pb2.ListCallsResponse]  # type: ignore[assignment]
     """The message log, newest first. Operations and auditors only."""
@@ -105,9 +131,34 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_service_pb2.PutAgreementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_service_pb2.PutAgreementResponse, _abc.Awaitable[_exchange_service_pb2.PutAgreementResponse]]:
-        """Make or change an agreement; it is in force within a second. Operations only.
+        """Ask that an agreement be made or changed. What only suspends it or ends it sooner is in force within a second; everything else
+        when another operator has approved it (`DecideAgreementChange`). A newer change takes the place of one that waits. From an
+        operator's seat: the console, or the city's member `operations`.
 
         Errors: STALE_VERSION, ACCESS_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def DecideAgreementChange(
+        self,
+        request: _exchange_service_pb2.DecideAgreementChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.DecideAgreementChangeResponse, _abc.Awaitable[_exchange_service_pb2.DecideAgreementChangeResponse]]:
+        """Approve or refuse what was asked for; approved, it is in force within a second. Approved it must be by somebody else, with the
+        certificate of another seat; refused it may be by who asked, too.
+
+        Errors: NOT_FOUND, STALE_VERSION, ALREADY_DECIDED, SECOND_PERSON_NEEDED, ACCESS_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAgreementChanges(
+        self,
+        request: _exchange_service_pb2.ListAgreementChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exchange_service_pb2.ListAgreementChangesResponse, _abc.Awaitable[_exchange_service_pb2.ListAgreementChangesResponse]]:
+        """Of each agreement the newest change that operators asked for. For operators' seats.
+
+        Errors: ACCESS_DENIED.
         """
 
     @_abc_1.abstractmethod

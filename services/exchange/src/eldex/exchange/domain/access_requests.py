@@ -11,6 +11,7 @@ from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.answer_deadlines import Deadline
+from eldex.exchange.domain.operators import SecondPersonNeeded
 
 
 class AccessEndsBefore(DomainError):
@@ -35,14 +36,6 @@ class NotYoursToDecide(DomainError):
     kind, reason = Kind.DENIED, "NOT_YOURS_TO_DECIDE"
     zh = "该申请由数据提供部门和交换平台运营方办理，本业务系统无权决定"
     en = "the providing department and the operator of the exchange decide this, not you"
-
-
-class SecondPersonNeeded(DomainError):
-    """Four eyes: whoever asked or approved cannot approve, too."""
-
-    kind, reason = Kind.CONFLICT, "SECOND_PERSON_NEEDED"
-    zh = "须由两名不同的经办人办理：提出申请或已作出决定的经办人不能再作决定"
-    en = "it takes different people: whoever asked or decided already cannot decide, too"
 
 
 class AccessRequestState(Enum):

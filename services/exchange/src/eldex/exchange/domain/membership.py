@@ -9,12 +9,8 @@ from enum import Enum
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode
-from eldex.exchange.domain.access_requests import (
-    AccessDecision,
-    AlreadyDecided,
-    DecisionRole,
-    SecondPersonNeeded,
-)
+from eldex.exchange.domain.access_requests import AccessDecision, AlreadyDecided, DecisionRole
+from eldex.exchange.domain.operators import SecondPersonNeeded
 
 
 class TokenUnknown(DomainError):

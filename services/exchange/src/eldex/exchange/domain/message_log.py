@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.evidence.records import Record
+from eldex.exchange.domain.operators import Operator
 
 MOST_SUBJECTS: Final = 800
 """Of one record, so that it stays within a line of the log (65,535 bytes); the rest is counted."""
@@ -121,14 +122,6 @@ class PeriodNotOver(DomainError):
     en = "{period} is not over; its key is still in use"
 
 
-class SecondPersonNeeded(DomainError):
-    """What cannot be undone needs two people."""
-
-    kind, reason = Kind.DENIED, "SECOND_PERSON_NEEDED"
-    zh = "销毁须由提出申请者之外的另一名操作员、使用另一张证书批准"
-    en = "somebody else, with another certificate than who asked for it, must approve the destruction"
-
-
 class NotRequested(DomainError):
     """An approval of a destruction that nobody asked for."""
 
@@ -179,15 +172,6 @@ class Segment:
     is_archived: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """Who operates the exchange: the seat is proven by a certificate, the account is what it says itself."""
-
-    seat: str
-    """`service/console` or `member/operations/<seat>`."""
-    account: str
-
-
 @dataclass(kw_only=True)
 class Shredding(Aggregate):
     """That the key of a period shall be destroyed: asked for by one, approved by another."""
@@ -207,13 +191,8 @@ class Shredding(Aggregate):
         return self.approved_at is not None
 
     def approve(self, operator: Operator, now: datetime) -> None:
-        """Approve it; raises `SecondPersonNeeded` for who asked, or the same seat.
-
-        An account is easily written down wrong, or on purpose: two of them at one seat are not two people.
-        A second approval changes nothing.
-        """
-        if operator.account == self.requested_by or operator.seat == self.requested_with:
-            raise SecondPersonNeeded
+        """Approve it; raises `SecondPersonNeeded`. A second approval changes nothing."""
+        operator.require_another(self.requested_by, self.requested_with)
         if not self.is_approved:
             self.approved_by, self.approved_with = operator.account, operator.seat
             self.approved_at = now

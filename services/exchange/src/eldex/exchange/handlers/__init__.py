@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from eldex.common.aggregate import Page
-from eldex.common.errors import StaleVersion
 from eldex.common.identifiers import RegionCode
 from eldex.evidence.receipts import Receipt
-from eldex.exchange.domain.agreements import Agreement, Scope
+from eldex.exchange.domain.agreements import Scope
 from eldex.exchange.domain.message_log import LogEntry, LoggedRecord
 from eldex.exchange.domain.subscriptions import (
     CursorUnknown,
@@ -21,28 +20,11 @@ from eldex.exchange.domain.subscriptions import (
     Subscription,
 )
 from eldex.exchange.handlers.access import BreakGlasses, Consents, ReviewRules
+from eldex.exchange.handlers.agreements import AgreementChanges, Agreements
 from eldex.exchange.handlers.catalogue_ports import CatalogueStores
 from eldex.exchange.handlers.delivery import DeadLetters, Deliveries, NotStreamed
 from eldex.exchange.handlers.evidence import Shreddings
 from eldex.exchange.handlers.membership_ports import Certificates, Joinings
-
-
-class Agreements(Protocol):
-    """Where agreements are kept, every version of them."""
-
-    async def find(self, key: str) -> Agreement | None:
-        """The agreement, or None."""
-        ...
-
-    async def page(
-        self, where: Mapping[str, Any], *, size: int, after: str | None = None
-    ) -> Page[Agreement]:
-        """Agreements in key order."""
-        ...
-
-    def save(self, aggregate: Agreement) -> None:
-        """Stage for the commit."""
-        ...
 
 
 class Subscriptions(Protocol):
@@ -119,6 +101,7 @@ class Stores:
     """The exchange's ports, on one session."""
 
     agreements: Agreements
+    agreement_changes: AgreementChanges
     subscriptions: Subscriptions
     consents: Consents
     break_glasses: BreakGlasses
@@ -129,20 +112,6 @@ class Stores:
     letters: DeadLetters
     joinings: Joinings
     certificates: Certificates
-
-
-async def put_agreement(wanted: Agreement, etag: str, stores: Stores) -> Agreement:
-    """Make or change an agreement; `etag` is the version it is based on, empty for a new one."""
-    present = await stores.agreements.find(wanted.key)
-    if present is not None:
-        if not etag:
-            raise StaleVersion("Agreement")
-        present.expect(etag)
-        wanted.version = present.version
-    elif etag:
-        raise StaleVersion("Agreement")
-    stores.agreements.save(wanted)
-    return wanted
 
 
 async def open_subscription(

@@ -8,7 +8,6 @@ from datetime import date, datetime
 
 from eldex.common.clock import day_of
 from eldex.common.identifiers import RegionCode, new_key
-from eldex.exchange import handlers
 from eldex.exchange.domain.access_requests import (
     AccessDecision,
     AccessRequest,
@@ -21,6 +20,7 @@ from eldex.exchange.domain.answer_deadlines import AnswerStep, DeadlineRules
 from eldex.exchange.domain.catalogue import Description, ItemUnknown, Resource, SharingClass
 from eldex.exchange.domain.corrections import Correction
 from eldex.exchange.handlers import Stores
+from eldex.exchange.handlers.agreements import put_agreement
 
 _MOST = 10_000
 FieldsOf = Callable[[str], Sequence[str]]
@@ -180,7 +180,7 @@ async def decide_access_request(
         resource.must_be_offered()
         present = await stores.agreements.find(request.agreement_key)
         wanted = agreement_of(request, resource.description, present, day_of(now), fields_of)
-        await handlers.put_agreement(wanted, present.etag if present else "", stores)
+        await put_agreement(wanted, present.etag if present else "", stores)
     stores.catalogue.access_requests.save(request)
     return request
 

@@ -11,11 +11,11 @@ from eldex.evidence.note import Note, Verifier
 from eldex.exchange.domain.message_log import (
     LoggedRecord,
     NotRequested,
-    Operator,
     Segment,
     Shredding,
     check_over,
 )
+from eldex.exchange.domain.operators import Operator
 
 
 class Shreddings(Protocol):

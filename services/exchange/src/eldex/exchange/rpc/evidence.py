@@ -23,11 +23,11 @@ from eldex.exchange.domain.message_log import (
     LoggedRecord,
     NoCosignature,
     NotWitnessable,
-    Operator,
     ReceiptUnknown,
     Shredding,
     SizeUnknown,
 )
+from eldex.exchange.domain.operators import Operator
 from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.evidence import (
     EvidenceLog,

@@ -23,8 +23,9 @@ from eldex.exchange.domain.subscriptions import FeedEvent, State, Subscription
 from eldex.exchange.handlers import Feed, MessageLog, Stores
 from eldex.exchange.handlers.delivery import DeliveryEvidence, EventMasks, NotStreamed, Streamed
 from eldex.exchange.handlers.dispatch import Dispatch
+from eldex.exchange.rpc.agreement_calls import AgreementCalls, member_of, visible
 from eldex.exchange.rpc.agreement_table import AgreementTable
-from eldex.exchange.rpc.masking import check_grants
+from eldex.exchange.rpc.roles import Roles
 
 _BATCH = 500
 _BATCH_BYTES = 1024 * 1024
@@ -45,7 +46,7 @@ def may_call(identity: Identity, method: str) -> bool:
     return "/member/" in identity.path and method.startswith((own, "/grpc."))
 
 
-class ExchangeService:
+class ExchangeService(AgreementCalls):
     """Answers the exchange's own calls."""
 
     def __init__(
@@ -58,49 +59,14 @@ class ExchangeService:
         dispatch: Dispatch,
         event_masks: EventMasks,
         evidence: DeliveryEvidence,
+        roles: Roles,
     ) -> None:
+        super().__init__(work, agreements, roles)
         self._dispatch, self._event_masks = dispatch, event_masks
         self._evidence = evidence
-        self._work, self._agreements, self._feed = work, agreements, feed
+        self._feed = feed
         self._log, self._clock = log, clock
         self._connected: dict[str, int] = {}
-
-    async def list_agreements(
-        self, request: pb.ListAgreementsRequest, call: Call
-    ) -> pb.ListAgreementsResponse:
-        """The agreements: a department sees its own, operations see all."""
-        where = _visible(call, request.subsystem)
-        page = await self._work.read(
-            lambda stores: stores.agreements.page(
-                where,
-                size=paging.size(request.page_size),
-                after=paging.after(request, request.page_token),
-            )
-        )
-        response = pb.ListAgreementsResponse(
-            agreements=[wire.agreement(found) for found in page.items],
-            next_page_token=paging.token(request, page.next_key),
-        )
-        for agreement in response.agreements:
-            masks.keep(agreement, request.read_mask)
-        return response
-
-    async def put_agreement(
-        self, request: pb.PutAgreementRequest, call: Call
-    ) -> pb.PutAgreementResponse:
-        """Make or change an agreement."""
-        _operations_only(call)
-        wanted = wire.agreement_in(request.agreement)
-        check_grants(wanted)
-        response = await write(
-            self._work,
-            request,
-            call,
-            lambda stores, _: handlers.put_agreement(wanted, request.agreement.etag, stores),
-            lambda made: pb.PutAgreementResponse(agreement=wire.agreement(made)),
-        )
-        await self._agreements.refresh()
-        return response
 
     async def list_calls(self, request: pb.ListCallsRequest, call: Call) -> pb.ListCallsResponse:
         """The message log, newest first."""
@@ -128,7 +94,7 @@ class ExchangeService:
         self, request: pb.AcknowledgeEventsRequest, call: Call
     ) -> pb.AcknowledgeEventsResponse:
         """Take note how far a subscriber has come."""
-        subsystem = _member(call)
+        subsystem = member_of(call)
 
         def render(found: Subscription) -> pb.AcknowledgeEventsResponse:
             connected = self._connected.get(found.key, 0) > 0
@@ -157,7 +123,7 @@ class ExchangeService:
         """The subscriptions and how far each has come."""
         page = await self._work.read(
             lambda stores: stores.subscriptions.page(
-                _visible(call, "") | {"state": {"$ne": State.DELETED.value}},
+                visible(call, "") | {"state": {"$ne": State.DELETED.value}},
                 size=paging.size(request.page_size),
                 after=paging.after(request, request.page_token),
             )
@@ -182,7 +148,7 @@ class ExchangeService:
         self, request: pb.SubscribeRequest, call: Call
     ) -> AsyncIterator[pb.SubscribeResponse]:
         """Events from a cursor on, as they happen."""
-        subsystem = _member(call)
+        subsystem = member_of(call)
         types = list(request.event_types)
         regions = [RegionCode.parse(code) for code in request.region_codes]
         self._scopes(subsystem, types, regions)  # refused at once rather than silent for ever
@@ -280,25 +246,9 @@ def _within_bytes(events: list[FeedEvent]) -> list[FeedEvent]:
     return events
 
 
-def _member(call: Call) -> str:
-    _, _, path = call.caller.path.partition("/")
-    if not path.startswith("member/"):
-        raise Denied(
-            missing="only members subscribe; this certificate is not a member's",
-            missing_zh="只有成员单位可以订阅，该证书不属于成员单位",
-        )
-    return path
-
-
 def _operations_only(call: Call) -> None:
     if call.caller.service is None:
         raise Denied(
             missing="this is for the operators of the exchange",
             missing_zh="此操作仅限交换平台运营方",
         )
-
-
-def _visible(call: Call, subsystem: str) -> Document:
-    if call.caller.service is not None:
-        return {"subsystem": subsystem} if subsystem else {}
-    return {"subsystem": _member(call)}

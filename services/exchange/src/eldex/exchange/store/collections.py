@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from eldex.common.store import Index, Repository, Session
+from eldex.exchange.domain.agreement_changes import AgreementChange
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.subscriptions import Subscription
 from eldex.exchange.handlers import Stores
@@ -33,6 +34,14 @@ class MongoAgreements(Repository[Agreement]):
     indexes: ClassVar[tuple[Index, ...]] = (Index((("subsystem", 1),)),)
 
 
+class MongoAgreementChanges(Repository[AgreementChange]):
+    """What operators asked for, by the agreement's key; every version is kept."""
+
+    kind = AgreementChange
+    collection = "agreement_changes"
+    history = True
+
+
 class MongoSubscriptions(Repository[Subscription]):
     """Subscriptions by `<subsystem>/<name>`."""
 
@@ -45,6 +54,7 @@ def stores(session: Session) -> Stores:
     """The exchange's ports on one session."""
     return Stores(
         agreements=MongoAgreements(session),
+        agreement_changes=MongoAgreementChanges(session),
         subscriptions=MongoSubscriptions(session),
         consents=MongoConsents(session),
         break_glasses=MongoBreakGlasses(session),
@@ -60,6 +70,7 @@ def stores(session: Session) -> Stores:
 
 REPOSITORIES = (
     MongoAgreements,
+    MongoAgreementChanges,
     MongoSubscriptions,
     MongoShreddings,
     *ACCESS_REPOSITORIES,

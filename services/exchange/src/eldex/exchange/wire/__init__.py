@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from eldex.api.exchange.v1 import agreement_pb2 as pb
 from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import RegionCode
+from eldex.exchange.domain.agreement_changes import AgreementChange, ChangeState
 from eldex.exchange.domain.agreements import Agreement, EventGrant, FieldGrant, PurposeTerms
 from eldex.exchange.domain.break_glass import BreakGlassReviewed, BreakGlassUsed
 from eldex.exchange.domain.membership import MembershipFact
@@ -23,6 +25,12 @@ from eldex.exchange.wire import deliveries
 from eldex.exchange.wire.access import access_event
 from eldex.exchange.wire.catalogue import CatalogueFact, catalogue_event
 from eldex.exchange.wire.membership import membership_event
+
+CHANGE_STATES: Final = {
+    ChangeState.WAITING: pb.AGREEMENT_CHANGE_STATE_WAITING,
+    ChangeState.APPROVED: pb.AGREEMENT_CHANGE_STATE_APPROVED,
+    ChangeState.REFUSED: pb.AGREEMENT_CHANGE_STATE_REFUSED,
+}
 
 
 def agreement_in(message: pb.Agreement) -> Agreement:
@@ -105,6 +113,31 @@ def agreement(found: Agreement) -> pb.Agreement:
         suspended=found.suspended,
         etag=found.etag,
     )
+
+
+def agreement_change(found: AgreementChange) -> pb.AgreementChange:
+    """A change of an agreement as replies show it."""
+    return pb.AgreementChange(
+        wanted=agreement(found.wanted),
+        based_on_etag=found.based_on,
+        state=CHANGE_STATES[found.state],
+        proposed_by=found.proposed_by,
+        proposed_with=found.proposed_with,
+        proposed_at=proto_instant(found.proposed_at),
+        decided_by=found.decided_by,
+        decided_with=found.decided_with,
+        decided_at=proto_instant(found.decided_at),
+        reason=found.reason,
+        etag=found.etag,
+    )
+
+
+def outcome(made: Agreement | None, change: AgreementChange | None) -> dict[str, Any]:
+    """What became of a change, as the fields of a reply: the agreement in force, the change."""
+    return {
+        "agreement": None if made is None else agreement(made),
+        "change": None if change is None else agreement_change(change),
+    }
 
 
 def subscription(
