@@ -282,6 +282,29 @@ async def test_what_can_never_be_applied_is_closed_with_a_reason_and_is_not_repl
     assert (flows.dead_letters, list(waiting.dead_letters)) == (0, [])
 
 
+async def test_what_is_closed_while_it_is_replayed_is_told_as_replayed(
+    work: UnitOfWork[Homes], backend: Watched
+) -> None:
+    closing: list[Inbox[Homes]] = []
+
+    async def move_out_slowly(
+        message: ResidentDeceased, meta: EventMeta, homes: Homes, now: datetime
+    ) -> None:
+        for inbox in closing:  # an operator is faster than this act
+            await inbox.close("residents/0/1", "nobody knows them", "li.wei")
+        closing.clear()
+        await move_out(message, meta, homes, now)
+
+    inbox = Inbox("institutions", {ResidentDeceased: move_out_slowly}, work)
+    await inbox.apply(told("res_9", "evt_1", offset=1))
+    await work.write(fresh(), opening("home-of-res_9", beds=5))
+    closing.append(inbox)
+    replayed = await inbox.replay("residents/0/1")
+    assert await effects(work, "res_9") == ["evt_1"]
+    assert backend.collections[DEAD_LETTERS]["residents/0/1"] == replayed
+    assert replayed["state"] == "replayed"
+
+
 async def test_a_home_that_is_full_says_so_in_the_dead_letter(
     inbox: Inbox[Homes], backend: Watched
 ) -> None:

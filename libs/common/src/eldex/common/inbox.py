@@ -262,16 +262,21 @@ class Inbox(Generic[S]):
             letter["offset"],
         )
         await self._handle(record)
-        replayed = letter | {
-            "state": "replayed",
-            "replayed_at": self._work.clock(),
-            "version": letter["version"] + 1,
-        }
-        await self._work.commit.submit(
-            ChangeSet([Write(DEAD_LETTERS, replayed, replaces=letter["version"])])
-        )
-        logger().info("dead_letter_replayed", dead_letter_key=dead_letter_key)
-        return replayed
+        while letter["state"] != "replayed":
+            replayed = letter | {
+                "state": "replayed",
+                "replayed_at": self._work.clock(),
+                "version": letter["version"] + 1,
+            }
+            outcome = await self._work.commit.submit(
+                ChangeSet([Write(DEAD_LETTERS, replayed, replaces=letter["version"])])
+            )
+            if outcome is None:
+                logger().info("dead_letter_replayed", dead_letter_key=dead_letter_key)
+                return replayed
+            # Somebody else replayed it; or closed it meanwhile, which it no longer is: it was applied.
+            letter = await self._letter(dead_letter_key)
+        return letter
 
     async def close(self, dead_letter_key: str, reason: str, closed_by: str) -> Document:
         """Put a dead letter away that can never be applied; it is kept, and closed again stays as it was.
