@@ -279,6 +279,35 @@ def arrow_problems(manifests: Sequence[Manifest]) -> Iterator[str]:
                 yield f"Deployment/{caller}: NetworkPolicy lets it call {callee}, ELDEX_PEERS has no such peer"
 
 
+def door_problems(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Ports of Services behind which no container has one, or that no NetworkPolicy opens to anybody."""
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    pods = [each["spec"]["template"] for each in manifests if each["kind"] in WORKLOADS]
+    for service in (each for each in manifests if each["kind"] == "Service"):
+        for pod in pods:
+            labels = pod["metadata"]["labels"]
+            if not chosen({"matchLabels": service["spec"]["selector"]}, labels):
+                continue
+            ports = [each for one in pod["spec"]["containers"] for each in one.get("ports", [])]
+            numbers = {each.get("name"): each["containerPort"] for each in ports}
+            opened = {
+                port["port"]
+                for policy in policies
+                if chosen(policy["podSelector"], labels)
+                for rule in policy.get("ingress", [])
+                for port in rule.get("ports", [])
+            }
+            # Two ports of a Service may lead to one of the pod.
+            for target in dict.fromkeys(
+                each.get("targetPort", each["port"]) for each in service["spec"]["ports"]
+            ):
+                number = numbers.get(target, target)
+                if number not in numbers.values():
+                    yield f"{title(service)}: leads to port {target}, which no container has"
+                elif number not in opened:
+                    yield f"{title(service)}: leads to port {number}, which no NetworkPolicy opens"
+
+
 def peers_of(deployment: Manifest) -> list[str]:
     """The services that a Deployment is told to call."""
     for variable in deployment["spec"]["template"]["spec"]["containers"][0].get("env", []):
@@ -314,6 +343,7 @@ def check_overlay(overlay: Path) -> Iterator[str]:
     if sound:
         yield from missing_references(manifests)
         yield from arrow_problems(manifests)
+        yield from door_problems(manifests)
 
 
 def artifacts(path: Path) -> list[Manifest]:
