@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed for this Python: run `make check-manifests`")
 
+from reach import WORKLOADS, Manifest, arrow_problems, door_problems, title
+
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
 SCHEMAS: Final = HERE / "schemas"
@@ -30,14 +32,10 @@ SCHEMAS: Final = HERE / "schemas"
 KUBERNETES: Final = ("1.34", "1.37")
 """The oldest and the newest Kubernetes whose schemas every manifest must satisfy."""
 
-GRPC_PORT: Final = 50051
 PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
-WORKLOADS: Final = ("Deployment", "StatefulSet", "Job")
 
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader in C where PyYAML has it: it reads an overlay in a tenth of the time."""
-
-Manifest = dict[str, Any]
 
 
 class CannotCheck(Exception):
@@ -121,11 +119,6 @@ def render(overlay: Path) -> list[Manifest]:
     if code:
         raise CannotCheck(said.replace(f"{ROOT}/", ""))
     return [document for document in yaml.load_all(said, LOADER) if document]
-
-
-def title(manifest: Manifest) -> str:
-    """`Deployment/registry`."""
-    return f"{manifest['kind']}/{manifest['metadata']['name']}"
 
 
 def against_schema(manifest: Manifest) -> Iterator[str]:
@@ -218,102 +211,6 @@ def pod_references(spec: Manifest) -> Iterator[tuple[str, str]]:
         for variable in container.get("env", []):
             if secret := variable.get("valueFrom", {}).get("secretKeyRef"):
                 yield "Secret", secret["name"]
-
-
-# --- who may call whom ----------------------------------------------------------------------------
-
-
-def chosen(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a pod selector takes a pod; the house's selectors know only matchLabels."""
-    wanted = (selector or {}).get("matchLabels", {})
-    return all(labels.get(key) == value for key, value in wanted.items())
-
-
-def one_way(
-    policies: Iterable[Manifest], direction: str, pod: Mapping[str, str], peer: Mapping[str, str]
-) -> bool:
-    """Whether the policies of `pod` let gRPC pass between it and `peer` in one direction."""
-    side = "from" if direction == "Ingress" else "to"
-    isolated = False
-    for policy in policies:
-        spec = policy["spec"]
-        if direction not in spec.get("policyTypes", ()) or not chosen(spec["podSelector"], pod):
-            continue
-        isolated = True
-        for rule in spec.get(direction.lower(), []):
-            ports = rule.get("ports")
-            if ports and not any(each.get("port") == GRPC_PORT for each in ports):
-                continue
-            peers = rule.get(side)
-            if not peers or any(
-                "podSelector" in each
-                and "namespaceSelector" not in each
-                and chosen(each["podSelector"], peer)
-                for each in peers
-            ):
-                return True
-    return not isolated
-
-
-def arrow_problems(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Where the network policies and ELDEX_PEERS disagree about who calls whom."""
-    policies = [each for each in manifests if each["kind"] == "NetworkPolicy"]
-    deployments = [each for each in manifests if each["kind"] == "Deployment"]
-    labels = {
-        d["metadata"]["name"]: d["spec"]["template"]["metadata"]["labels"] for d in deployments
-    }
-    for deployment in deployments:
-        caller = deployment["metadata"]["name"]
-        peers = set(peers_of(deployment))
-        for stranger in sorted(peers - set(labels)):
-            yield f"Deployment/{caller}: ELDEX_PEERS names {stranger}, which is no Deployment"
-        here = labels[caller]
-        for callee, there in labels.items():
-            if callee == caller:
-                continue
-            out = one_way(policies, "Egress", here, there)
-            lets = out and one_way(policies, "Ingress", there, here)
-            if callee in peers and not lets:
-                yield f"Deployment/{caller}: calls {callee} (ELDEX_PEERS), no NetworkPolicy lets it"
-            if callee not in peers and lets:
-                yield f"Deployment/{caller}: NetworkPolicy lets it call {callee}, ELDEX_PEERS has no such peer"
-
-
-def door_problems(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Ports of Services behind which no container has one, or that no NetworkPolicy opens to anybody."""
-    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
-    pods = [each["spec"]["template"] for each in manifests if each["kind"] in WORKLOADS]
-    for service in (each for each in manifests if each["kind"] == "Service"):
-        for pod in pods:
-            labels = pod["metadata"]["labels"]
-            if not chosen({"matchLabels": service["spec"]["selector"]}, labels):
-                continue
-            ports = [each for one in pod["spec"]["containers"] for each in one.get("ports", [])]
-            numbers = {each.get("name"): each["containerPort"] for each in ports}
-            opened = {
-                port["port"]
-                for policy in policies
-                if chosen(policy["podSelector"], labels)
-                for rule in policy.get("ingress", [])
-                for port in rule.get("ports", [])
-            }
-            # Two ports of a Service may lead to one of the pod.
-            for target in dict.fromkeys(
-                each.get("targetPort", each["port"]) for each in service["spec"]["ports"]
-            ):
-                number = numbers.get(target, target)
-                if number not in numbers.values():
-                    yield f"{title(service)}: leads to port {target}, which no container has"
-                elif number not in opened:
-                    yield f"{title(service)}: leads to port {number}, which no NetworkPolicy opens"
-
-
-def peers_of(deployment: Manifest) -> list[str]:
-    """The services that a Deployment is told to call."""
-    for variable in deployment["spec"]["template"]["spec"]["containers"][0].get("env", []):
-        if variable["name"] == "ELDEX_PEERS":
-            return list(json.loads(variable["value"]))
-    return []
 
 
 # --- the whole ------------------------------------------------------------------------------------
