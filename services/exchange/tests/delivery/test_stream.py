@@ -12,9 +12,13 @@ from eldex.api.exchange.v1 import delivery_pb2, exchange_service_pb2
 from eldex.api.exchange.v1 import delivery_service_pb2 as pb
 from eldex.common.clock import system_clock
 from eldex.common.rpc.call import Call
+from eldex.exchange.domain.agreements import EventGrant
 from eldex.exchange.handlers.delivery import NotStreamed
 from eldex.exchange.rpc.masking import EventFields
 from eldex.exchange.rpc.service import ExchangeService
+
+DECEASED = "eldex.api.registry.v1.ResidentDeceased"
+MOVED = "eldex.api.registry.v1.ResidentMoved"
 
 
 def service(bus: Any) -> ExchangeService:
@@ -55,6 +59,19 @@ async def test_a_partner_a_day_behind_is_read_for_only_as_it_takes(bus: Any) -> 
             got += [event.cursor for event in message.events]
             assert len(reads) <= 1 + len(got) // 5
     assert got == list(range(1, 31))
+
+
+async def test_each_agreement_by_which_events_are_streamed_is_in_the_proof(bus: Any) -> None:
+    await bus.agree("partner-settlement", event_grants=[EventGrant(DECEASED)])
+    await bus.tell("res_a")
+    await bus.tell("res_a", kind=MOVED)
+    request = exchange_service_pb2.SubscribeRequest(subscription_name="mine")
+    stream = service(bus).subscribe(request, bus.call())
+    async with aclosing(stream):  # type: ignore[type-var]
+        assert len((await anext(stream)).events) == 2
+    told = {fact.agreement.key: [e.type for e in fact.events] for fact in bus.evidence.streams}
+    assert told == {"partner": [DECEASED, MOVED], "partner-settlement": [DECEASED]}
+    assert len({fact.sent for fact in bus.evidence.streams}) == 1
 
 
 async def test_a_stream_of_a_subscription_that_is_paused_ends(bus: Any) -> None:

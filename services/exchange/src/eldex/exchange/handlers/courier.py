@@ -242,7 +242,8 @@ class Courier:
             known = await self._letter_of(pending)
             self._end(pending, self._set_aside(pending, known))
             return
-        if not is_allowed(self._allowed(), event):
+        granted = self._granting(event)
+        if not granted or not is_allowed(self._allowed(), event):
             # The right to it ended while it waited.
             letter = await self._letter_of(pending)
             if letter is not None:
@@ -253,10 +254,10 @@ class Courier:
             return
         try:
             self._means.evidence.require()
-            shown = self._means.masks.masked(event, self._granting(event))
+            shown = self._means.masks.masked(event, granted)
             answer = await self._post(shown)
             if answer.outcome is Outcome.TAKEN:
-                await self._prove(shown, answer)
+                await self._prove(shown, granted, answer)
         except DomainError as error:
             # No delivery without evidence: it counts as not taken, and the endpoint is not to blame.
             pending.reason = error.reason
@@ -280,12 +281,12 @@ class Courier:
         today = day_of(self._means.clock())
         return granting(self._means.agreements(), self.subscription.subsystem, event, today)
 
-    async def _prove(self, event: FeedEvent, answer: Answer) -> None:
+    async def _prove(self, event: FeedEvent, granted: Sequence[Agreement], answer: Answer) -> None:
         await self._means.evidence.delivered(
             Delivered(
                 self.subscription.key,
                 self.subscription.subsystem,
-                next(iter(self._granting(event)), None),
+                granted,
                 event,
                 answer.sent,
                 answer.said,

@@ -194,7 +194,8 @@ class Delivered:
 
     subscription_key: str
     subsystem: str
-    agreement: Agreement | None
+    agreements: Sequence[Agreement]
+    """All by which it was delivered: what it shows is what they grant together."""
     event: FeedEvent
     """As the subscriber sees it."""
     sent: bytes
@@ -208,7 +209,7 @@ class Streamed:
     """That events are handed to a subscriber's stream, by one agreement."""
 
     subsystem: str
-    agreement: Agreement | None
+    agreement: Agreement
     events: Sequence[FeedEvent]
     """As the subscriber sees them."""
     sent: bytes

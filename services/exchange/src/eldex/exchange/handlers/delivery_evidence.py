@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from eldex.exchange.domain.message_log import DELIVERY, LogEntry
@@ -16,7 +17,7 @@ class LoggedDeliveries:
     """`DeliveryEvidence` on the message log.
 
     Of a webhook the log keeps digests of the body that was sent and of what the endpoint answered with
-    its 2xx, a record an event. Of a stream it has a record a message and agreement; that the subscriber
+    its 2xx, a record an event and agreement. Of a stream it has a record a message and agreement; that the subscriber
     took it is told by its acknowledgements, which are in the log as the calls that they are. Whoever
     is named in what was shown finds it in the ledger.
     """
@@ -33,22 +34,28 @@ class LoggedDeliveries:
 
     async def delivered(self, fact: Delivered) -> None:
         """Write it down; returns when it is durable. Raises `NoEvidence`."""
-        agreement, event = fact.agreement, fact.event
-        await self._log.append(
-            LogEntry(
-                subsystem=fact.subsystem,
-                method=event.type,
-                purpose="",
-                agreement_key=agreement.key if agreement else "",
-                agreement_version=agreement.version if agreement else 0,
-                legal_basis=agreement.legal_basis if agreement else "",
-                request=fact.sent,
-                reply=fact.said,
-                code="OK",
-                reason=fact.reason,
-                trace_id=_trace_id(event.traceparent),
-                subjects=self._subjects([event]),
-                kind=DELIVERY,
+        event = fact.event
+        # The records of one delivery share a flush.
+        await asyncio.gather(
+            *(
+                self._log.append(
+                    LogEntry(
+                        subsystem=fact.subsystem,
+                        method=event.type,
+                        purpose="",
+                        agreement_key=agreement.key,
+                        agreement_version=agreement.version,
+                        legal_basis=agreement.legal_basis,
+                        request=fact.sent,
+                        reply=fact.said,
+                        code="OK",
+                        reason=fact.reason,
+                        trace_id=_trace_id(event.traceparent),
+                        subjects=self._subjects([event]),
+                        kind=DELIVERY,
+                    )
+                )
+                for agreement in fact.agreements
             )
         )
 
@@ -60,9 +67,9 @@ class LoggedDeliveries:
                 subsystem=fact.subsystem,
                 method=SUBSCRIBE,
                 purpose="",
-                agreement_key=agreement.key if agreement else "",
-                agreement_version=agreement.version if agreement else 0,
-                legal_basis=agreement.legal_basis if agreement else "",
+                agreement_key=agreement.key,
+                agreement_version=agreement.version,
+                legal_basis=agreement.legal_basis,
                 request=b"",
                 reply=fact.sent,
                 code="OK",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -222,17 +223,20 @@ class ExchangeService(AgreementCalls):
                 with telemetry.span("deliver to partner", SpanKind.PRODUCER, carrier, attributes):
                     pass  # the span marks the hand-over; its time is the stream's
         agreements, today = self._agreements.all(), day_of(self._clock())
-        by_agreement: dict[str, tuple[Agreement | None, list[FeedEvent]]] = {}
+        by_agreement: dict[str, tuple[Agreement, list[FeedEvent]]] = {}
         masked = []
         for event in events:
             granted = granting(agreements, subsystem, event, today)
-            masked.append(self._event_masks.masked(event, granted))
-            first = next(iter(granted), None)
-            by_agreement.setdefault(first.key if first else "", (first, []))[1].append(masked[-1])
+            if not granted:
+                continue  # the right to it has ended since it was read
+            shown = self._event_masks.masked(event, granted)
+            masked.append(shown)
+            for agreement in granted:
+                by_agreement.setdefault(agreement.key, (agreement, []))[1].append(shown)
         message = pb.SubscribeResponse(events=[wire.delivered(e) for e in masked], cursor=cursor)
         sent = message.SerializeToString()
-        for agreement, shown in by_agreement.values():
-            await self._evidence.streamed(Streamed(subsystem, agreement, shown, sent))
+        facts = (Streamed(subsystem, *by, sent) for by in by_agreement.values())
+        await asyncio.gather(*map(self._evidence.streamed, facts))
         return message
 
 
