@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import importlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from eldex.common.errors import AlreadyExists
+from eldex.common.store import Repository
 
 ROOT = Path(__file__).parents[1]
 SERVICES = sorted(p.name for p in (ROOT / "services").iterdir() if (p / "src").is_dir())
@@ -49,6 +53,21 @@ def test_every_service_has_the_same_rooms_and_is_deployed(service: str) -> None:
     contracts.read(ROOT / ".importlinter")
     assert f"eldex.{service}" in contracts["importlinter:contract:rooms"]["containers"]
     assert f"eldex.{service}" in contracts["importlinter:contract:floors"]["layers"]
+
+
+def test_whoever_breaks_a_unique_index_is_told_what_exists_and_what_to_do() -> None:
+    for service in SERVICES:
+        importlib.import_module(f"eldex.{service}.main")
+    kept = [
+        (repository, index)
+        for repository in Repository.__subclasses__()
+        if repository.__module__.split(".")[1] in SERVICES
+        for index in repository.indexes
+        if index.unique
+    ]
+    assert len({repository.__module__.split(".")[1] for repository, _ in kept}) >= 6
+    for repository, index in kept:
+        assert index.taken is not AlreadyExists, f"{repository.__name__}: {index.name}"
 
 
 def test_no_tests_folder_is_a_package() -> None:

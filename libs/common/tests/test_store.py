@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from eldex.api.topics import load_topics
-from eldex.common.errors import AlreadyExists, NotFound, RequestIdReused, StaleVersion
+from eldex.common.errors import NotFound, RequestIdReused, StaleVersion
 from eldex.common.mongo import connect
 from eldex.common.store import MARK_TTL, MARKS, Mark, Session, UnitOfWork, Write, collections_of
 from eldex.common.testing.harness import FrozenClock
@@ -17,6 +17,7 @@ from eldex.common.testing.homes import (
     Home,
     HomeFull,
     Homes,
+    LicenceGiven,
     Watched,
     admitting,
     fresh,
@@ -137,8 +138,12 @@ async def test_what_must_be_unique_is_told_to_the_second(
     work: UnitOfWork[Homes], backend: Watched
 ) -> None:
     await work.write(fresh(), opening("h1", beds=1, licence="A-1"))
-    with pytest.raises(AlreadyExists, match="same licence"):
+    with pytest.raises(LicenceGiven) as refused:
         await work.write(fresh(), opening("h2", beds=1, licence="A-1"))
+    # Which record it is and what to do, as the index says: no name of a field or an index.
+    assert refused.value.reason == "ALREADY_EXISTS"
+    assert refused.value.message("zh") == "该许可证已发给另一机构：请核对许可证编号"
+    assert refused.value.message("en") == "another home has this licence: check its number"
     assert list(backend.collections["homes"]) == ["h1"]
 
 

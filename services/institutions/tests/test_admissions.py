@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eldex.api.institutions.v1 import bed_events_pb2 as events
-from eldex.common.errors import AlreadyExists, DomainError, StaleVersion
+from eldex.common.errors import DomainError, StaleVersion
 from eldex.common.identifiers import new_key
 from eldex.institutions.domain.admission import (
     AdmissionEnded,
     AlreadyAdmitted,
+    BedGiven,
     ResidentIsDeceased,
 )
 from eldex.institutions.domain.bed import (
@@ -78,8 +79,12 @@ async def test_the_store_itself_refuses_a_second_open_admission_for_a_bed(field:
         stores.admissions.save(copy)
         return copy
 
-    with pytest.raises(AlreadyExists, match="open_bed"):
+    with pytest.raises(BedGiven) as refused:
         await field.memory.do(past_all_rules)
+    assert (
+        refused.value.message("en")
+        == "somebody has this bed already: find a free one with ListBeds"
+    )
 
 
 async def test_a_death_frees_the_bed_from_that_day_and_a_second_notice_changes_nothing(

@@ -190,6 +190,32 @@ async def test_a_death_closes_membership_and_guardianship_and_its_revocation_ope
     assert len(counter.service.events(events_pb.GuardianAppointed)) == 2
 
 
+async def test_who_lives_elsewhere_before_a_death_is_known_to_be_wrong_is_told_of_with_what_to_do(
+    counter: Any,
+) -> None:
+    """No rule stands in the way, only the index: the news waits for a person who reads its words."""
+    mother = await counter.enter("王秀英")
+    son, daughter = [await counter.enter(name, born="1968-03-03") for name in ("刘军", "刘敏")]
+    await household_of(counter, mother, son)
+    other = await household_of(counter, daughter)
+    await counter.die(mother, "2026-11-01")
+    await counter.ask(pb.RevokeDeathRequest(resident_key=mother, evidence="本人到场"))
+    await counter.ask(
+        pb.AddHouseholdMemberRequest(
+            household_key=other.household_key,
+            member=household_pb2.HouseholdMemberRelation(
+                resident_key=mother, relation_to_head=household_pb2.FAMILY_RELATION_PARENT
+            ),
+        )
+    )
+    (revoked,) = counter.service.events(events_pb.ResidentDeathRevoked)
+    await counter.service.deliver(revoked, producer="registry")
+    (letter,) = counter.service.dead_letters()
+    assert letter["reason"] == "ALREADY_EXISTS"
+    assert letter["detail"].startswith("one of these residents belongs to another household now")
+    assert letter["detail_zh"].startswith("其中有居民现属另一户：请用 ListHouseholds 查询")
+
+
 async def test_the_same_death_heard_twice_changes_nothing_more(counter: Any) -> None:
     mother = await counter.enter("王秀英")
     daughter = await counter.enter("刘敏", born="1968-03-03")

@@ -124,15 +124,20 @@ class StaleVersion(DomainError):
 
 
 class AlreadyExists(DomainError):
-    """Another record already holds what must be unique."""
+    """Another record already holds what must be unique.
+
+    Subclasses stand in the domain, say which record that is and what to do about it, and are named
+    by the unique index that holds it (`store.Index.taken`).
+    """
 
     kind = Kind.CONFLICT
     reason = "ALREADY_EXISTS"
-    zh = "已存在相同记录（{what}）"
-    en = "a record with the same {what} already exists"
+    zh = "已存在相同记录（{what}）：请先查询并使用已有记录"
+    en = "a record with the same {what} already exists: look it up, and use that one"
+    what: ClassVar[str] = ""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what=what)
+    def __init__(self, what: str = "") -> None:
+        super().__init__(what=what or self.what)
 
 
 class RequestIdReused(DomainError):

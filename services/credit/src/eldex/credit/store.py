@@ -16,10 +16,10 @@ from eldex.common.sealing import Sealer
 from eldex.common.store import Document, Index, Repository, Session, converter
 from eldex.credit.domain.cases import Case
 from eldex.credit.domain.disclosure import CreditRecord, DisclosureState, Organisation
-from eldex.credit.domain.listing import Listing, ListingState
+from eldex.credit.domain.listing import DecisionListed, Listing, ListingState
 from eldex.credit.domain.parameters import Deadline, Ground, ParameterSet
 from eldex.credit.domain.standing import Standing
-from eldex.credit.domain.worker import Paper, WorkerFile
+from eldex.credit.domain.worker import FileOpened, Paper, WorkerFile
 from eldex.credit.handlers.ports import Stores
 
 _WORKING_DAYS = WorkingDays()
@@ -41,7 +41,7 @@ class MongoListings(Repository[Listing]):
         Index((("lineage", 1), ("_id", 1))),
         Index((("due_on", 1),), where={"due_on": {"$gt": ""}}),
         # One decision lists a party on one ground once; entered again, it is refused.
-        Index((("judgement", 1),), unique=True, where={"judgement": {"$gt": ""}}),
+        Index((("judgement", 1),), True, {"judgement": {"$gt": ""}}, taken=DecisionListed),
     )
 
     async def of_subject(self, subject_key: str) -> list[Listing]:
@@ -78,7 +78,7 @@ class MongoWorkerFiles(Repository[WorkerFile]):
     collection = "worker_files"
     history = True
     indexes = (
-        Index((("paper.sealed", 1),), unique=True),
+        Index((("paper.sealed", 1),), unique=True, taken=FileOpened),
         Index((("lineage", 1), ("_id", 1))),
     )
     seals: ClassVar[Callable[[PersonDocument], list[bytes]]]

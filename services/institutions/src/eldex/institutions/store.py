@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+from eldex.common.errors import AlreadyExists
 from eldex.common.identifiers import CreditCode, RegionCode
 from eldex.common.store import Document, Index, Repository, Session
-from eldex.institutions.domain.admission import Admission, Person
-from eldex.institutions.domain.bed import Bed
+from eldex.institutions.domain.admission import Admission, BedGiven, Person
+from eldex.institutions.domain.bed import Bed, LabelInService
 from eldex.institutions.domain.events import BedClass, InstitutionKind
 from eldex.institutions.domain.grading import Grade
-from eldex.institutions.domain.institution import Institution
+from eldex.institutions.domain.institution import Institution, SiteFiled
 from eldex.institutions.domain.operator import Operator
-from eldex.institutions.domain.parameters import Parameter
+from eldex.institutions.domain.parameters import Parameter, ParameterSet
 from eldex.institutions.domain.status import Status
 from eldex.institutions.domain.supervision import Hazard, Inspection, Penalty
 from eldex.institutions.handlers.ports import Stores
@@ -23,9 +24,9 @@ COUNTRY = "country"
 """The scope of parameters that hold everywhere."""
 
 
-def _unique_while_set(path: str) -> Index:
+def _unique_while_set(path: str, taken: type[AlreadyExists]) -> Index:
     """Unique among documents in which the field holds a text; the others have None there."""
-    return Index(((path, 1),), unique=True, where={path: {"$gt": ""}})
+    return Index(((path, 1),), unique=True, where={path: {"$gt": ""}}, taken=taken)
 
 
 def _lineage(region_code: RegionCode) -> Document:
@@ -43,7 +44,7 @@ class MongoInstitutions(Repository[Institution]):
         Index((("credit_code", 1),)),
         _OF_PLACE,
         Index((("lineage", 1), ("status", 1), ("_id", 1))),
-        _unique_while_set("open_site"),
+        _unique_while_set("open_site", SiteFiled),
     )
 
     async def of_operator(self, credit_code: CreditCode) -> list[Institution]:
@@ -73,7 +74,7 @@ class MongoBeds(Repository[Bed]):
         _OF_INSTITUTION,
         _OF_PLACE,
         Index((("lineage", 1), ("state", 1), ("bed_class", 1))),
-        _unique_while_set("label_in_service"),
+        _unique_while_set("label_in_service", LabelInService),
     )
 
     async def in_service(self, institution_key: str) -> list[Bed]:
@@ -119,7 +120,7 @@ class MongoAdmissions(Repository[Admission]):
         _OF_INSTITUTION,
         _OF_PLACE,
         Index((("resident_key", 1), ("_id", 1))),
-        _unique_while_set("open_bed"),
+        _unique_while_set("open_bed", BedGiven),
     )
 
     async def of_resident(self, resident_key: str) -> list[Admission]:
@@ -192,7 +193,7 @@ class MongoParameters(Repository[Parameter]):
     kind = Parameter
     collection = "parameters"
     history = True
-    indexes = (Index((("scope", 1),)), Index((("slot", 1),), unique=True))
+    indexes = (Index((("scope", 1),)), Index((("slot", 1),), unique=True, taken=ParameterSet))
 
     async def for_place(self, region_code: RegionCode | None) -> list[Parameter]:
         """Those of a division, of all above it and of the whole country."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from eldex.common.store import Document, Index, Repository, Session
-from eldex.medical.domain.claim import Claim
+from eldex.medical.domain.claim import Claim, VisitSettled
 from eldex.medical.domain.enrolment import Enrolment
 from eldex.medical.domain.parameter import Parameter
 from eldex.medical.domain.person import Person
@@ -79,6 +79,7 @@ class MongoClaims(Repository[Claim]):
             (("facts.institution_code", 1), ("facts.visit_code", 1)),
             unique=True,
             where={"status": "settled"},
+            taken=VisitSettled,
         ),
     )
 

@@ -16,12 +16,12 @@ from eldex.common.store import Document, Index, Repository, Session, converter
 from eldex.registry.domain.assessments import Assessment
 from eldex.registry.domain.eligibility import Eligibility
 from eldex.registry.domain.eligibility_class import EligibilityClass
-from eldex.registry.domain.guardianships import GuardianRule, Guardianship
-from eldex.registry.domain.households import Household
-from eldex.registry.domain.relations import Relation
+from eldex.registry.domain.guardianships import GuardianRule, Guardianship, PairTaken
+from eldex.registry.domain.households import Household, InAnotherHousehold
+from eldex.registry.domain.relations import Relation, RelationStands
 from eldex.registry.domain.residents import Resident
 from eldex.registry.domain.scoring import AbilityLevel, AssessmentRule, AssessmentRules
-from eldex.registry.handlers.ports import Stores
+from eldex.registry.handlers.ports import DocumentRegistered, Stores
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class MongoResidents(Repository[Resident]):
     collection = "residents"
     history = True
     indexes = (
-        Index((("document.sealed", 1),), unique=True),
+        Index((("document.sealed", 1),), unique=True, taken=DocumentRegistered),
         Index((("lineage", 1), ("_id", 1))),
         Index((("lineage", 1), ("born_on", 1))),
         Index((("lineage", 1), ("ability_level", 1), ("_id", 1))),
@@ -80,7 +80,7 @@ class MongoHouseholds(Repository[Household]):
         Index((("members.resident_key", 1), ("_id", 1))),
         Index((("lineage", 1), ("_id", 1))),
         # A person belongs to one household at a time, whoever is faster.
-        Index((("present", 1),), unique=True, where={"is_inhabited": True}),
+        Index((("present", 1),), True, {"is_inhabited": True}, taken=InAnotherHousehold),
     )
 
     async def of_member(self, resident_key: str) -> list[Household]:
@@ -103,7 +103,7 @@ class MongoRelations(Repository[Relation]):
     history = True
     indexes = (
         Index((("persons", 1), ("_id", 1))),
-        Index((("claims", 1),), unique=True, where={"is_open": True}),
+        Index((("claims", 1),), True, {"is_open": True}, taken=RelationStands),
     )
 
     async def of_person(self, resident_key: str) -> list[Relation]:
@@ -127,7 +127,7 @@ class MongoGuardianships(Repository[Guardianship]):
     history = True
     indexes = (
         Index((("persons", 1), ("_id", 1))),
-        Index((("pair", 1),), unique=True, where={"is_open": True}),
+        Index((("pair", 1),), True, {"is_open": True}, taken=PairTaken),
     )
 
     async def of_person(self, resident_key: str) -> list[Guardianship]:

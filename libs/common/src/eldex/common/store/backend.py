@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from eldex.common.errors import AlreadyExists
+
 Document = dict[str, Any]
 """A MongoDB document; `_id` is the key."""
 
@@ -28,10 +30,12 @@ class Index:
     where: Mapping[str, Any] | None = None
     """Partial filter: the index (and its uniqueness) holds only for documents that match."""
     expire_after_seconds: int | None = None
+    taken: type[AlreadyExists] = AlreadyExists
+    """Of a unique index: what whoever breaks it is told."""
 
     @property
     def name(self) -> str:
-        """Derived from the fields, so that an error can name what must be unique."""
+        """Derived from the fields, as the database names them when a document breaks it."""
         return "+".join(path for path, _ in self.fields)
 
 

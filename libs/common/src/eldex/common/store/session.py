@@ -10,13 +10,14 @@ from itertools import chain
 from typing import Any, ClassVar, Generic, TypeVar
 
 from eldex.common.aggregate import Aggregate, Page
-from eldex.common.errors import NotFound
+from eldex.common.errors import AlreadyExists, NotFound
 from eldex.common.store.backend import (
     OUTBOX,
     Backend,
     ChangeSet,
     Document,
     Index,
+    Taken,
     Write,
     values_at,
 )
@@ -130,6 +131,14 @@ class Session:
                 entry = publish(event, document["version"], now)
                 changes.writes.append(Write(OUTBOX, entry, is_new=True))
         return changes
+
+    def refusal(self, taken: Taken) -> AlreadyExists:
+        """What the caller is told when something that was staged breaks a unique index."""
+        for repository, _ in self._staged.values():
+            for index in repository.indexes:
+                if (repository.collection, index.name) == (taken.collection, taken.index):
+                    return index.taken()
+        return AlreadyExists("key" if taken.index == "_id" else taken.index)
 
     def committed(self) -> None:
         """Take over the new versions after the commit."""

@@ -92,7 +92,7 @@ class UnitOfWork(Generic[S]):
         refuses, or its commit does (a known mark is a key that is taken). A repeat may therefore
         run the act once more before its effect is found, and throws away what that decided.
         """
-        taken: Taken | None = None
+        taken: AlreadyExists | None = None
         times_taken = 0
         for attempt in range(self.ATTEMPTS):
             if attempt:
@@ -102,7 +102,7 @@ class UnitOfWork(Generic[S]):
                 if known is not None:
                     return known
                 if taken is not None and times_taken > 1:
-                    raise AlreadyExists(taken.index)
+                    raise taken
             try:
                 outcome, done = await self._attempt(mark, act, render)
             except DomainError:
@@ -112,7 +112,7 @@ class UnitOfWork(Generic[S]):
                 raise
             if outcome is None:
                 return done
-            if isinstance(outcome, Taken) and outcome.collection != MARKS:
+            if isinstance(outcome, AlreadyExists):
                 # Perhaps it is our own record, from an answer that got lost, or one that the act
                 # would take up if it saw it: decide once more before telling the caller that
                 # somebody else holds it.
@@ -127,7 +127,7 @@ class UnitOfWork(Generic[S]):
         mark: Mark,
         act: Callable[[S, datetime], Awaitable[T]],
         render: Callable[[T], bytes],
-    ) -> tuple[Outcome, Done[T]]:
+    ) -> tuple[AlreadyExists | Outcome, Done[T]]:
         session = Session(self.backend, self._loader)
         now = self.clock()
         with self.commit.expecting():
@@ -138,7 +138,10 @@ class UnitOfWork(Generic[S]):
             reply = render(result)
         document = {"_id": mark.name, "digest": mark.digest(), "reply": reply}
         changes.writes.append(Write(MARKS, document | {"expires_at": now + MARK_TTL}))
-        return await self.commit.submit(changes), Done(result, reply, replayed=False)
+        outcome: AlreadyExists | Outcome = await self.commit.submit(changes)
+        if isinstance(outcome, Taken) and outcome.collection != MARKS:
+            outcome = session.refusal(outcome)
+        return outcome, Done(result, reply, replayed=False)
 
     async def _known(self, mark: Mark) -> Done[T] | None:
         """What the act came to the first time; None if it has not happened yet."""

@@ -13,7 +13,7 @@ from google.type.date_pb2 import Date
 
 from eldex.api.registry.v1.resident_events_pb2 import ResidentDeceased
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode, new_key
 from eldex.common.inbox import EventMeta
 from eldex.common.store import (
@@ -44,6 +44,14 @@ class GuestAdmitted:
     guest: str
 
 
+class LicenceGiven(AlreadyExists):
+    """Another home has the licence."""
+
+    what = "licence"
+    zh = "该许可证已发给另一机构：请核对许可证编号"
+    en = "another home has this licence: check its number"
+
+
 @dataclass(kw_only=True)
 class Home(Aggregate):
     """A home with a number of beds."""
@@ -68,7 +76,7 @@ class Homes(Repository[Home]):
     kind = Home
     collection: ClassVar[str] = "homes"
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index((("licence", 1),), unique=True),
+        Index((("licence", 1),), unique=True, taken=LicenceGiven),
         Index((("guests", 1),)),
     )
     history: ClassVar[bool] = True

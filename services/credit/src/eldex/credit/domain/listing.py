@@ -8,7 +8,7 @@ from enum import Enum
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.calendar import Period
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.credit.domain.parameters import Ground
 from eldex.credit.domain.repair import (
@@ -159,6 +159,14 @@ class Decision:
     document: str
     decided_on: date
     reason: str
+
+
+class DecisionListed(AlreadyExists):
+    """One decision lists a party on one ground once."""
+
+    what = "decision"
+    zh = "该当事人已依据同一文书和同一事由列入名单：请用 ListListings 查询，如需更正请先撤销原记录"
+    en = "this party is listed on this ground by this document already: find it with ListListings; to correct it, revoke that listing first"
 
 
 @dataclass(kw_only=True)

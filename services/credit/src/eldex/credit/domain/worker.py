@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind, NotFound
+from eldex.common.errors import AlreadyExists, DomainError, Kind, NotFound
 from eldex.common.identifiers import PersonDocument, RegionCode
 from eldex.credit.domain.terms import not_after, not_before
 
@@ -114,6 +114,14 @@ class Paper:
     """The document that names a worker (身份证件); a type of its own, sealed where it is kept."""
 
     document: PersonDocument
+
+
+class FileOpened(AlreadyExists):
+    """A person has one file, whatever they work as."""
+
+    what = "document"
+    zh = "该证件已建有从业人员信用档案：请用 FindWorkerFile 查询，使用已有档案"
+    en = "a worker's file is open for this document already: find it with FindWorkerFile, and use that one"
 
 
 @dataclass(kw_only=True)

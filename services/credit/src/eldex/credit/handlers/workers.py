@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from eldex.common.clock import day_of
-from eldex.common.errors import AlreadyExists, NotFound
+from eldex.common.errors import NotFound
 from eldex.common.identifiers import PersonDocument, RegionCode, new_key
 from eldex.credit.domain.parameters import DeadlineName
-from eldex.credit.domain.worker import Appeal, Conduct, ConductKind, Paper, WorkerFile, WorkerRole
+from eldex.credit.domain.worker import (
+    Appeal,
+    Conduct,
+    ConductKind,
+    FileOpened,
+    Paper,
+    WorkerFile,
+    WorkerRole,
+)
 from eldex.credit.handlers.ports import Stores
 
 
@@ -26,7 +34,7 @@ class OpenWorkerFile:
 async def open_worker_file(command: OpenWorkerFile, stores: Stores, now: datetime) -> WorkerFile:
     """Open the file of a person; the same document has one."""
     if await stores.workers.of_document(command.document) is not None:
-        raise AlreadyExists("document")
+        raise FileOpened
     file = WorkerFile(
         key=new_key("wkr"),
         paper=Paper(command.document),

@@ -7,10 +7,18 @@ from datetime import date, datetime
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.exchange.domain.access_requests import AccessDecision, AlreadyDecided, DecisionRole
 from eldex.exchange.domain.operators import SecondPersonNeeded
+
+
+class TokenGivenOut(AlreadyExists):
+    """A token is given out once."""
+
+    what = "token_digest"
+    zh = "该邀请令牌已发出过：请重新邀请以生成新的令牌"
+    en = "this token was given out before: invite again, with a new token"
 
 
 class TokenUnknown(DomainError):

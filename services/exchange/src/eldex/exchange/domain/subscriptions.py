@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 
 MOST_SECRETS = 5
@@ -20,6 +20,14 @@ class CursorUnknown(DomainError):
     kind, reason = Kind.INVALID, "CURSOR_UNKNOWN"
     zh = "游标 {cursor} 尚不存在，最新为 {newest}"
     en = "there is no cursor {cursor} yet; the newest is {newest}"
+
+
+class SubscriptionNamed(AlreadyExists):
+    """A subsystem's subscriptions have different names."""
+
+    what = "subscription_name"
+    zh = "贵单位已有同名订阅：请用 ListSubscriptions 查询，使用已有订阅或改用其他名称"
+    en = "you have a subscription of this name already: see ListSubscriptions, and use that one or choose another name"
 
 
 class NotAWebhook(DomainError):

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eldex.common.aggregate import Page
-from eldex.common.errors import AlreadyExists, DomainError, Kind, NotFound
+from eldex.common.errors import DomainError, Kind, NotFound
 from eldex.common.identifiers import new_key
 from eldex.exchange.domain.agreements import Agreement
 from eldex.exchange.domain.delivery.endpoints import EndpointRefused
@@ -24,6 +24,7 @@ from eldex.exchange.domain.subscriptions import (
     Secret,
     State,
     Subscription,
+    SubscriptionNamed,
     TooManySubscriptions,
     Wanted,
 )
@@ -265,7 +266,7 @@ async def create_subscription(
     key = f"{order.subsystem}/{order.name}"
     found = await stores.subscriptions.find(key)
     if found is not None and found.state is not State.DELETED:
-        raise AlreadyExists("subscription_name")
+        raise SubscriptionNamed
     mine = await stores.subscriptions.page(
         {"subsystem": order.subsystem, "state": {"$ne": State.DELETED.value}},
         size=MOST_OF_A_SUBSYSTEM,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from eldex.common.clock import day_of
-from eldex.common.errors import AlreadyExists, Denied, NotFound
+from eldex.common.errors import Denied, NotFound
 from eldex.common.identifiers import RegionCode, new_key
 from eldex.exchange.domain.access_requests import AccessDecision
 from eldex.exchange.domain.answer_deadlines import DeadlineRules
@@ -15,6 +15,7 @@ from eldex.exchange.domain.membership import (
     Joining,
     JoiningState,
     MemberCertificate,
+    TokenGivenOut,
     TokenUnknown,
 )
 from eldex.exchange.handlers import Stores
@@ -75,7 +76,7 @@ async def invite(
 ) -> Joining:
     """Give out a token, of which the digest alone is known here."""
     if await stores.joinings.by_token(token_digest) is not None:
-        raise AlreadyExists("token_digest")
+        raise TokenGivenOut
     joining = Joining(
         key=new_key("jng"),
         subsystem=subsystem,

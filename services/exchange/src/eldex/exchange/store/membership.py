@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from eldex.common.store import Index, Repository
-from eldex.exchange.domain.membership import Joining, MemberCertificate
+from eldex.exchange.domain.membership import Joining, MemberCertificate, TokenGivenOut
 
 
 class MongoJoinings(Repository[Joining]):
@@ -15,7 +15,7 @@ class MongoJoinings(Repository[Joining]):
     collection = "joinings"
     history = True
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index((("token_digest", 1),), unique=True),
+        Index((("token_digest", 1),), unique=True, taken=TokenGivenOut),
         Index((("provider", 1),)),
     )
 

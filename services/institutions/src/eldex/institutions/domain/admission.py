@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.institutions.domain import events
 from eldex.institutions.domain.bed import Bed
@@ -41,6 +41,14 @@ class AdmissionEnded(DomainError):
 def is_residential(bed_class: BedClass) -> bool:
     """Whether one such bed is all a person can have; day places are the exception."""
     return bed_class is not BedClass.DAY
+
+
+class BedGiven(AlreadyExists):
+    """A bed is never given twice, whatever the rules above it have seen."""
+
+    what = "bed"
+    zh = "该床位已有人入住：请用 ListBeds 查询空闲床位"
+    en = "somebody has this bed already: find a free one with ListBeds"
 
 
 @dataclass(kw_only=True)

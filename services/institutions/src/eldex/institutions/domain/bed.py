@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.institutions.domain import events
 from eldex.institutions.domain.days import not_before, past_or_today
@@ -58,6 +58,14 @@ class BedLabelTaken(DomainError):
     kind, reason = Kind.CONFLICT, "BED_LABEL_TAKEN"
     zh = "床位编号 {label} 已被使用"
     en = "a bed in service has the label {label} already"
+
+
+class LabelInService(AlreadyExists):
+    """The same, where another clerk was faster."""
+
+    what = "label"
+    zh = "该机构已有同一编号的在用床位：请用 ListBeds 查询，并改用其他编号"
+    en = "a bed in service here has this label already: see ListBeds, and choose another"
 
 
 def must_suit(kind: InstitutionKind, bed_class: BedClass) -> None:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import CreditCode, RegionCode
 from eldex.institutions.domain import events
 from eldex.institutions.domain.days import DayImpossible, not_before, past_or_today
@@ -39,6 +39,14 @@ class SiteAlreadyFiled(DomainError):
     kind, reason = Kind.CONFLICT, "SITE_ALREADY_FILED"
     zh = "该统一社会信用代码已为此服务网点备案（{institution_key}）；另设网点请填写 site"
     en = "this credit code has filed this place already ({institution_key}); for another place, fill in site"
+
+
+class SiteFiled(AlreadyExists):
+    """The same, where another filing was faster."""
+
+    what = "site"
+    zh = "该统一社会信用代码已为此服务网点备案：请用 FindInstitution 查询；另设网点请填写 site"
+    en = "this credit code has filed this place already: find it with FindInstitution; for another place, fill in site"
 
 
 class NotOperatingThen(DomainError):

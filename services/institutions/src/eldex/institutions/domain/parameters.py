@@ -8,7 +8,7 @@ from datetime import date
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.calendar import Period
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.institutions.domain.events import BedClass
 from eldex.institutions.domain.grading import GradingRule
@@ -29,6 +29,14 @@ class ParameterTwice(DomainError):
     kind, reason = Kind.INVALID, "PARAMETER_TWICE"
     zh = "同一请求中重复设置了参数“{subject}”"
     en = "the request sets the parameter {subject!r} twice"
+
+
+class ParameterSet(AlreadyExists):
+    """Another official has set it at the same moment."""
+
+    what = "parameter"
+    zh = "该区划同一起始日期的此项参数刚由他人设定：请用 GetParameters 查看后再提交"
+    en = "this parameter was set for this division and first day just now: read it with GetParameters, then decide again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode, RegionLevel
 from eldex.common.money import Fen
 from eldex.medical.domain.enrolment import Enrolment, Scheme, cover_on
@@ -49,6 +49,14 @@ class ClaimAlreadySettled(DomainError):
     kind, reason = Kind.CONFLICT, "CLAIM_ALREADY_SETTLED"
     zh = "该就诊记录已结算（{claim_key}）；如需更正，请先撤销原结算"
     en = "this visit is settled already ({claim_key}): to correct it, reverse that settlement first"
+
+
+class VisitSettled(AlreadyExists):
+    """The same, where another claim was faster."""
+
+    what = "visit"
+    zh = "该机构的此次就诊已结算：请用 ListClaims 查询；如需更正，请先撤销原结算"
+    en = "this visit is settled already: find it with ListClaims; to correct it, reverse that settlement first"
 
 
 class ClaimTooLate(DomainError):

@@ -9,7 +9,7 @@ from enum import Enum
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.calendar import age_on
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import CreditCode, RegionCode
 from eldex.registry.domain import facts
 from eldex.registry.domain.days import AlreadyEnded, not_before, not_future
@@ -43,6 +43,14 @@ class GuardianshipExists(DomainError):
     kind, reason = Kind.CONFLICT, "GUARDIANSHIP_EXISTS"
     zh = "该监护关系已存在（{guardianship_key}）"
     en = "the two are ward and guardian already ({guardianship_key})"
+
+
+class PairTaken(AlreadyExists):
+    """The same, where another clerk was faster or a record comes to life again."""
+
+    what = "ward and guardian"
+    zh = "该监护关系已在册且未终止：请用 ListGuardianships 查询，使用已有记录或先行终止"
+    en = "these two are ward and guardian already: find it with ListGuardianships, and use or end that one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import RegionCode
 from eldex.registry.domain import facts
 from eldex.registry.domain.days import not_before, not_future
@@ -36,6 +36,14 @@ class AlreadyInHousehold(DomainError):
     kind, reason = Kind.CONFLICT, "ALREADY_IN_HOUSEHOLD"
     zh = "居民 {resident_key} 在 {day} 或其后属户 {household_key}，请先从该户迁出，或更正日期"
     en = "resident {resident_key} belongs to household {household_key} on {day} or later: leave that one first, or mend the day"
+
+
+class InAnotherHousehold(AlreadyExists):
+    """The same, where another household was faster or a record comes to life again."""
+
+    what = "member of a household"
+    zh = "其中有居民现属另一户：请用 ListHouseholds 查询该户，先办理迁出，再重新提交"
+    en = "one of these residents belongs to another household now: find it with ListHouseholds, have the resident leave it, then try again"
 
 
 class NotAMember(DomainError):

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import Enum
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.registry.domain.days import AlreadyEnded, not_before, not_future
 
 
@@ -62,6 +62,14 @@ class RelationContradicts(DomainError):
     kind, reason = Kind.CONFLICT, "RELATION_CONTRADICTS"
     zh = "与现有亲属关系 {relation_key} 相矛盾，请先终止该关系"
     en = "this contradicts relation {relation_key}: end that one first"
+
+
+class RelationStands(AlreadyExists):
+    """The same, where another clerk was faster or a record comes to life again."""
+
+    what = "relation"
+    zh = "其中有人已有存续的同一关系（或婚姻关系）：请用 ListRelations 查询，使用已有记录或先行终止"
+    en = "these two are related already, or one of them is married: find it with ListRelations, and use or end that one"
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
 from eldex.common.aggregate import Aggregate, Page
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 from eldex.common.identifiers import PersonDocument, RegionCode
 from eldex.registry.domain.assessments import Assessment
 from eldex.registry.domain.eligibility import Eligibility
@@ -96,6 +96,14 @@ class DivisionTable(Protocol):
     def current(self, code: RegionCode, on: date) -> tuple[RegionCode, ...]:
         """The codes that stand for it on a day."""
         ...
+
+
+class DocumentRegistered(AlreadyExists):
+    """A document names one person, who is registered once."""
+
+    what = "document"
+    zh = "该证件已有居民登记：请用 FindResident 查询，使用已有的居民标识"
+    en = "a resident is registered with this document already: find the record with FindResident and use its key"
 
 
 class DivisionUnknown(DomainError):

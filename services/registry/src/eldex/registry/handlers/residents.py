@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from eldex.common.clock import day_of
-from eldex.common.errors import AlreadyExists, NotFound
+from eldex.common.errors import NotFound
 from eldex.common.identifiers import PersonDocument, RegionCode, ResidentId, Sex, new_key
 from eldex.registry.domain.residents import Resident
-from eldex.registry.handlers.ports import DivisionTable, Stores, check_division, standing
+from eldex.registry.handlers.ports import (
+    DivisionTable,
+    DocumentRegistered,
+    Stores,
+    check_division,
+    standing,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ async def register_resident(
     it is a warning, never a refusal.
     """
     if await stores.residents.of_document(command.document) is not None:
-        raise AlreadyExists("document")
+        raise DocumentRegistered
     today = day_of(now)
     places = {
         "region_code": command.region_code,

@@ -11,6 +11,7 @@ from typing import Any
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.calendar import Period
+from eldex.common.errors import AlreadyExists
 from eldex.common.identifiers import RegionCode
 from eldex.subsidies.domain.days import FOREVER, fen_of_days, name_of, period_of
 from eldex.subsidies.domain.decision import Decision
@@ -35,6 +36,14 @@ class Status(Enum):
     ACTIVE = "active"
     STOPPED = "stopped"
     ENDED = "ended"
+
+
+class EntitlementStands(AlreadyExists):
+    """One division owes one person one subsidy once."""
+
+    what = "entitlement"
+    zh = "该居民在该发放地已有此项补贴资格：请用 ListEntitlements 查询，使用已有记录"
+    en = "this division owes this resident this subsidy already: find it with ListEntitlements, and use that one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from eldex.common.aggregate import Aggregate
 from eldex.common.calendar import Period
+from eldex.common.errors import AlreadyExists
 from eldex.common.identifiers import RegionCode
 from eldex.subsidies.domain.days import fen_of_days, name_of, period_of
 from eldex.subsidies.domain.entitlement import Disbursement, Reasons, Status
@@ -21,6 +22,14 @@ from eldex.subsidies.domain.events import (
     InstitutionSubsidyStopped,
 )
 from eldex.subsidies.domain.institution import BedStay, InstitutionVerdict
+
+
+class GrantStands(AlreadyExists):
+    """An institution has one grant under one scheme."""
+
+    what = "grant"
+    zh = "该机构已有此项补助：请用 ListInstitutionGrants 查询，使用已有记录"
+    en = "this institution has a grant under this scheme already: find it with ListInstitutionGrants, and use that one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from eldex.common.aggregate import Page
 from eldex.common.identifiers import RegionCode
 from eldex.common.store import Document, Index, Repository, Session, from_document
 from eldex.subsidies.domain.cycle import Cycle, Redecision
-from eldex.subsidies.domain.entitlement import Disbursement, Entitlement
-from eldex.subsidies.domain.grant import InstitutionGrant
+from eldex.subsidies.domain.entitlement import Disbursement, Entitlement, EntitlementStands
+from eldex.subsidies.domain.grant import GrantStands, InstitutionGrant
 from eldex.subsidies.domain.institution import BedStay, Conduct, Home
 from eldex.subsidies.domain.recipient import Recipient
 from eldex.subsidies.domain.recovery import Recovery
@@ -62,7 +62,11 @@ class MongoEntitlements(Repository[Entitlement]):
     kind = Entitlement
     collection = "entitlements"
     indexes = (
-        Index((("resident_key", 1), ("scheme_code", 1), ("payer", 1), ("variant", 1)), unique=True),
+        Index(
+            (("resident_key", 1), ("scheme_code", 1), ("payer", 1), ("variant", 1)),
+            unique=True,
+            taken=EntitlementStands,
+        ),
         Index((("lineage", 1), ("_id", 1))),
     )
 
@@ -225,7 +229,7 @@ class MongoGrants(Repository[InstitutionGrant]):
     kind = InstitutionGrant
     collection = "grants"
     indexes = (
-        Index((("institution_key", 1), ("scheme_code", 1)), unique=True),
+        Index((("institution_key", 1), ("scheme_code", 1)), unique=True, taken=GrantStands),
         Index((("lineage", 1), ("_id", 1))),
     )
 
