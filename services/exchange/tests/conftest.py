@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
-from eldex.api.exchange.v1 import access_service_pb2
+from eldex.api.exchange.v1 import access_service_pb2, exchange_service_pb2
 from eldex.api.registry.v1 import resident_events_pb2
 from eldex.api.topics import load_topics
 from eldex.api.trunk.v1 import trunk_service_pb2
@@ -44,9 +44,12 @@ from eldex.evidence.note import Signer, signer_key
 from eldex.evidence.subjects import SubjectKeys
 from eldex.exchange import wire
 from eldex.exchange.domain.agreements import Agreement
+from eldex.exchange.domain.delivery.schedule import Schedule
 from eldex.exchange.handlers import Stores
 from eldex.exchange.handlers.access import RecordConsent, record_consent
 from eldex.exchange.handlers.agreements import put_agreement
+from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
+from eldex.exchange.handlers.dispatch import Dispatch, Outside
 from eldex.exchange.peers import PartnerExchange
 from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
@@ -54,8 +57,11 @@ from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
 from eldex.exchange.rpc.forwarding import ForwardingDoor
 from eldex.exchange.rpc.gate import Gate
+from eldex.exchange.rpc.masking import EventFields
 from eldex.exchange.rpc.people import People
-from eldex.exchange.rpc.service import may_call
+from eldex.exchange.rpc.roles import Roles
+from eldex.exchange.rpc.service import ExchangeService, may_call
+from eldex.exchange.rpc.subjects import Subjects
 from eldex.exchange.store import feed, places, record_index, volumes
 from eldex.exchange.store.agreement_history import MongoAgreementHistory
 from eldex.exchange.store.collections import REPOSITORIES, stores
@@ -185,10 +191,10 @@ class City:
             self.channels[path] = opened
         return self.channels[path]
 
-    def join(self, other: City) -> None:
+    def join(self, other: City, port: int = 0) -> None:
         """Know another city's exchange, by the certificate that its authority gives to this one."""
         certificate = other.authority.issue(f"{other.code}/member/partner-{self.code}/exchange")
-        opened = channel(f"localhost:{other.port}", certificate)
+        opened = channel(f"localhost:{port or other.port}", certificate)
         self.stack.push_async_callback(opened.close)
         self.partners[other.code] = PartnerExchange(opened)
 
@@ -235,6 +241,23 @@ async def _serve(stack: AsyncExitStack, tls: Path, doors: list[Any]) -> int:
     await server.start()
     stack.push_async_callback(server.stop, None)
     return port
+
+
+def _streaming(
+    home: RegionCode,
+    work: UnitOfWork[Stores],
+    table: AgreementTable,
+    kept: Feed,
+    log: MessageLog,
+    clock: FrozenClock,
+) -> ExchangeService:
+    """The exchange's own service; nobody has a webhook or a topic here."""
+    nobody: Any = None
+    masks, evidence = EventFields(), LoggedDeliveries(log, Subjects().of_event)
+    outside = Outside(nobody, nobody, nobody, evidence, masks, nobody, Schedule())
+    dispatch = Dispatch(work, table.all, kept, outside, clock)
+    roles = Roles(home, table, clock)
+    return ExchangeService(work, table, kept, log, clock, dispatch, masks, evidence, roles)
 
 
 async def open_city(
@@ -308,15 +331,21 @@ async def open_city(
         log=log,
         clock=clock,
     )
-    own = (access_service_pb2.DESCRIPTOR.services_by_name["AccessService"], access)
+    kept = Feed(backend, projection.writes)
+    await kept.start()
+    own = [
+        (access_service_pb2.DESCRIPTOR.services_by_name["AccessService"], access),
+        (
+            exchange_service_pb2.DESCRIPTOR.services_by_name["ExchangeService"],
+            _streaming(home, work, table, kept, log, clock),
+        ),
+    ]
     partners: dict[str, PartnerExchange] = {}
     doors = [
-        GrpcDoor(Dispatcher([own], clock, may_call)),
+        GrpcDoor(Dispatcher(own, clock, may_call)),
         ForwardingDoor(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500, home, partners),
     ]
     port = await _serve(stack, exchange_tls, doors)
-    kept = Feed(backend, projection.writes)
-    await kept.start()
     parts = (port, authority, clock, backend, work, table, department, kept, log, stack)
     return City(*parts, code, partners)
 

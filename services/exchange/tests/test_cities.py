@@ -1,11 +1,14 @@
-"""A call from one city to another: through both exchanges, decided twice, logged twice, in one trace."""
+"""A call from one city to another: through both exchanges, decided twice, logged twice, in one trace; and the
+events that four follow of each other."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,19 @@ import pytest_asyncio
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_pb2
 from eldex.common.identifiers import RegionCode
+from eldex.common.rpc.client import channel
 from eldex.evidence.receipts import Receipt
 from eldex.evidence.records import message_digest
 from eldex.exchange.domain.agreements import Agreement, FieldGrant
+from eldex.local.field import Department, Watcher
 
 HOME, AWAY = "511700", "500100"
 GET = "/eldex.api.registry.v1.RegistryService/GetResident"
 CIVIL = "member/civil-affairs/elder-care"
 PURPOSE = "cross-city-settlement"
 ABROAD = {"eldex-city": AWAY}
+CODES = ("150100", "150200", "150600", "150900")
+REGISTERED = "eldex.api.registry.v1.ResidentRegistered"
 ASKED = pb.GetResidentRequest(resident_key="res_a")
 
 City = Any
@@ -208,9 +215,8 @@ async def test_four_cities_in_a_corridor_each_call_the_next(
     tmp_path: Path, opening_a_city: Callable[..., Awaitable[City]]
 ) -> None:
     """呼包鄂乌 (M004-42): every city asks the next, and none can ask the one after."""
-    codes = ("150100", "150200", "150600", "150900")
     async with AsyncExitStack() as stack:
-        ring = [await opening_a_city(tmp_path / code, stack, code=code) for code in codes]
+        ring = [await opening_a_city(tmp_path / code, stack, code=code) for code in CODES]
         pairs = list(zip(ring, ring[1:] + ring[:1], strict=True))
         for here, there in pairs:
             here.join(there)
@@ -227,9 +233,139 @@ async def test_four_cities_in_a_corridor_each_call_the_next(
             theirs = (await there.log.record(there.log.size - 1)).record
             assert theirs.subsystem == f"{here.code}/{CIVIL}"
             assert theirs.trace_id == (await last_record(here)).trace_id
-            beyond = {"eldex-city": codes[(number + 2) % 4]}
+            beyond = {"eldex-city": CODES[(number + 2) % 4]}
             refused = await here.ask(CIVIL, GET, ASKED, purpose=PURPOSE, metadata=beyond)
             assert refused.reason == "CITY_UNKNOWN"
+
+
+class Link:
+    """A line between two cities, through which all connections go until it is cut."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port, self.port = to_port, 0
+        self._carried: list[asyncio.StreamWriter] = []
+
+    async def mend(self) -> None:
+        """Carry what comes to the port."""
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """End what is carried, and take nothing more."""
+        self._server.close()
+        for end in self._carried:
+            end.transport.abort()
+        self._carried.clear()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_there, to_there = await asyncio.open_connection("localhost", self._to_port)
+        self._carried += [writer, to_there]
+        with suppress(ConnectionError):
+            await asyncio.gather(_pour(reader, to_there), _pour(from_there, writer))
+
+
+async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65_536):
+        sink.write(data)
+        await sink.drain()
+    sink.close()
+
+
+@dataclass
+class Corridor:
+    """Four cities, each a partner of the others, over lines that can be cut."""
+
+    cities: dict[str, City]
+    links: dict[tuple[str, str], Link]
+    """By who connects to whom."""
+    watching: dict[tuple[str, str], Watcher]
+    """By who follows whose events."""
+    told: dict[str, list[str]]
+    """What happened in each, in its order."""
+
+    async def happens(self, count: int) -> None:
+        """In every city so many people are registered."""
+        for _ in range(count):
+            for code, city in self.cities.items():
+                key = f"res_{code}_{len(self.told[code])}"
+                await city.settle(key, code)
+                self.told[code].append(key)
+
+    async def knows(self, follower: str, followed: str, count: int) -> None:
+        """One has seen so many of another's events."""
+        watcher = self.watching[follower, followed]
+        await watcher.until_true(lambda: len(watcher.seen) >= count, f"{follower} of {followed}")
+
+    def seen(self, follower: str, followed: str) -> list[str]:
+        """What one has seen of another, in the order in which it came."""
+        return [seen.message.resident_key for seen in self.watching[follower, followed].seen]
+
+    async def ask(self, here: str, there: str) -> Any:
+        """A department of one asks another city's registry."""
+        return await self.cities[here].ask(
+            CIVIL, GET, ASKED, purpose=PURPOSE, metadata={"eldex-city": there}
+        )
+
+
+@pytest_asyncio.fixture
+async def corridor(
+    tmp_path: Path, opening_a_city: Callable[..., Awaitable[City]]
+) -> AsyncIterator[Corridor]:
+    """呼包鄂乌 (M004-42), each following the three others."""
+    async with AsyncExitStack() as stack:
+        cities = {code: await opening_a_city(tmp_path / code, stack, code=code) for code in CODES}
+        made = Corridor(cities, {}, {}, {code: [] for code in CODES})
+        for here, there in permutations(CODES, 2):
+            city, other = cities[here], cities[there]
+            other.department.answer = _somebody
+            link = made.links[here, there] = Link(other.port)
+            await link.mend()
+            stack.callback(link.cut)
+            city.join(other, link.port)
+            await city.agree(_agreement(f"to-{there}", methods=[f"/{there}{GET}"]))
+            follower = f"member/partner-{here}/elder-care"
+            told = {"event_types": [REGISTERED], "region_codes": [RegionCode.parse(there)]}
+            await other.agree(_agreement(f"partner-{here}", subsystem=follower, methods=[], **told))
+            asked = {"methods": [GET], "caller_regions": [RegionCode.parse(here)]}
+            await other.agree(_agreement(f"from-{here}", **asked))
+            opened = channel(f"localhost:{link.port}", other.authority.issue(f"{there}/{follower}"))
+            stack.push_async_callback(opened.close)
+            watcher = made.watching[here, there] = Watcher(
+                Department(opened, follower, PURPOSE), "corridor"
+            )
+            watcher.start()
+            stack.push_async_callback(watcher.stop)
+        yield made
+
+
+async def test_one_city_of_a_corridor_is_cut_off_and_no_event_is_lost_or_comes_twice(
+    corridor: Corridor,
+) -> None:
+    alone, others = CODES[2], [code for code in CODES if code != CODES[2]]
+    await corridor.happens(5)
+    for pair in corridor.watching:
+        await corridor.knows(*pair, 5)
+    severed = [pair for pair in corridor.links if alone in pair]
+    for pair in severed:
+        corridor.links[pair].cut()
+    await corridor.happens(300)
+    # The rest of the corridor goes on as if nothing were wrong; who is alone goes on by itself.
+    for pair in permutations(others, 2):
+        await corridor.knows(*pair, 305)
+        assert (await corridor.ask(*pair)).code == "OK"
+    for pair in severed:
+        assert corridor.seen(*pair) == corridor.told[pair[1]][:5]
+        assert (await corridor.ask(*pair)).code == "UNAVAILABLE"
+    for pair in severed:
+        await corridor.links[pair].mend()
+    await corridor.happens(5)
+    for pair in corridor.watching:
+        await corridor.knows(*pair, 310)
+    # A marker behind everything: whatever came twice has come by now.
+    await corridor.happens(1)
+    for pair in corridor.watching:
+        await corridor.knows(*pair, 311)
+        assert corridor.seen(*pair) == corridor.told[pair[1]]
 
 
 class _Gone:

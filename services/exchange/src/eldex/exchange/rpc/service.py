@@ -13,7 +13,7 @@ from eldex.common import masks, paging, telemetry
 from eldex.common.clock import Clock, day_of
 from eldex.common.dates import instant
 from eldex.common.errors import Denied
-from eldex.common.identifiers import RegionCode
+from eldex.common.identifiers import RegionCode, new_key
 from eldex.common.rpc.call import Call, Identity
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document, Mark, UnitOfWork
@@ -188,9 +188,9 @@ class ExchangeService(AgreementCalls):
     async def _open(
         self, subsystem: str, name: str, types: list[str], regions: list[RegionCode]
     ) -> Subscription:
-        now = self._clock()
         done = await self._work.write(
-            Mark(f"subscribe/{subsystem}/{name}/{now.timestamp()}"),
+            # Every stream is an act of its own: two that begin in the same moment too.
+            Mark(f"subscribe/{subsystem}/{new_key('str')}"),
             lambda stores, at: handlers.open_subscription(
                 subsystem, name, types, regions, stores, at
             ),
