@@ -129,6 +129,18 @@ async def test_a_trace_that_the_caller_did_not_sample_is_not_sampled_here(
     assert spans.get_finished_spans() == ()
 
 
+def test_what_goes_on_for_ever_is_kept_in_no_trace_here_or_where_it_calls(
+    spans: InMemorySpanExporter,
+) -> None:
+    with telemetry.span("a matter", SpanKind.SERVER):
+        matter = telemetry.traceparent()
+        with telemetry.untraced(), telemetry.span("again and again", SpanKind.CLIENT):
+            assert not telemetry.is_sampled(telemetry.traceparent())
+            assert telemetry.trace_id() != matter[3:35]
+        assert telemetry.traceparent() == matter
+    assert [span.name for span in spans.get_finished_spans()] == ["a matter"]
+
+
 async def test_a_failure_is_marked_with_its_reason_and_nothing_else(
     spans: InMemorySpanExporter, clock: FrozenClock
 ) -> None:

@@ -8,8 +8,9 @@ request's content.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 
@@ -105,6 +106,19 @@ class span:  # noqa: N801 - reads as what it is: `with telemetry.span(...)`
             if kind is not None:
                 failed(trace.get_current_span(), kind.__name__)
             self._kept.__exit__(kind, error, trace_back)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """What is done within is kept in no trace, here and where it calls.
+
+    For what goes on by itself for ever: nobody follows it, and it would hide what people do.
+    """
+    before = _current.set(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
+    try:
+        yield
+    finally:
+        _current.reset(before)
 
 
 def is_sampled(parent: str) -> bool:

@@ -33,6 +33,7 @@ from standardwebhooks import Webhook
 
 from eldex.api.exchange.v1 import evidence_service_pb2
 from eldex.api.trunk.v1 import trunk_service_pb2
+from eldex.common import telemetry
 from eldex.common.errors import CannotStart, DomainError, Unavailable
 from eldex.common.rpc.client import Peer
 from eldex.common.rpc.status import DETAILS_KEY, facts_of, reason_of
@@ -302,9 +303,10 @@ class GrpcWitnesses:
             request_id=str(uuid.uuid4()), old_size=old_size, hashes=proof, checkpoint=checkpoint
         )
         try:
-            answer = await self._partners[witness].ask(
-                _ADD_CHECKPOINT, request, evidence_service_pb2.AddCheckpointResponse
-            )
+            with telemetry.untraced():  # every few seconds, for ever
+                answer = await self._partners[witness].ask(
+                    _ADD_CHECKPOINT, request, evidence_service_pb2.AddCheckpointResponse
+                )
         except grpc.aio.AioRpcError as error:
             raise _not_co_signed(error) from error
         return str(answer.cosignature)
