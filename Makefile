@@ -24,16 +24,21 @@ PTH := .venv/.roots-$(shell echo '$(ROOTS)' | cksum | tr ' ' '-')
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '%s\n' '' 'ARGS of demo and up (all of them: make demo ARGS=--help):' \
+	  "  make demo ARGS='--scale 1/100 --seed 7'   a larger city, other people (1/1000 to 1; make clean first)" \
+	  "  make demo ARGS=--down                     stop the cities afterwards" \
+	  "  make up ARGS=--empty                      without people and institutions" \
+	  'Environment: ELDEX_LANG=zh|en|both · ELDEX_PORT_BASE=17000 · ELDEX_PORT_<NAME>'
 
 .PHONY: setup
 setup: $(PACKAGES) $(PTH) $(KAFKA) ## install what is missing into .venv/ and var/ (the other commands do it by themselves)
 
 .PHONY: demo
-demo: setup ## start a city, play its stories, show what happened; exits 0 only if every effect was seen
+demo: setup ## start two cities, play stories, show what followed; fails unless every effect was seen (ARGS below)
 	@$(PY) -m eldex.local.demo $(ARGS)
 
 .PHONY: up
-up: setup ## start the city and leave it running (ports: ELDEX_PORT_BASE, ELDEX_PORT_<NAME>)
+up: setup ## start the city with its people and leave it running (ARGS below)
 	@$(PY) -m eldex.local up $(ARGS)
 
 .PHONY: down
@@ -41,8 +46,8 @@ down: $(PACKAGES) $(PTH) ## stop everything of the city; its data stays
 	@$(PY) -m eldex.local down $(ARGS)
 
 .PHONY: status
-status: $(PACKAGES) $(PTH) ## show each part of the city
-	@$(PY) -m eldex.local status $(ARGS)
+status: $(PACKAGES) $(PTH) ## show each part of the city (scripts: `.venv/bin/python -m eldex.local status`, 0 or 3)
+	@$(PY) -m eldex.local status $(ARGS) || [ $$? -eq 3 ]  # "not up" is an answer, not an error of make's
 
 .PHONY: logs
 logs: $(PACKAGES) $(PTH) ## follow the logs (one part: make logs ARGS=registry)

@@ -6,12 +6,13 @@ from eldex.api.subsidies.v1 import entitlement_events_pb2, entitlement_pb2
 from eldex.local import stories
 from eldex.local.acts import on
 from eldex.local.field import Field
+from eldex.local.narrating import Silent
 
 
 async def test_the_allowance_is_found_without_an_application_decided_with_reasons_and_excluded(
     field: Field,
 ) -> None:
-    key, trace_id = await stories.assessment_finds_the_allowance(field, stories.Silent())
+    key, trace_id = await stories.assessment_finds_the_allowance(field, Silent())
     (granted,) = field.watcher.of(
         entitlement_events_pb2.EntitlementGranted, resident_key=key, scheme_code=stories.CARE
     )

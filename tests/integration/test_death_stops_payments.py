@@ -13,6 +13,7 @@ from eldex.api.subsidies.v1 import subsidies_service_pb2 as subsidies_pb
 from eldex.local import acts, stories
 from eldex.local.acts import on
 from eldex.local.field import Field, Refused
+from eldex.local.narrating import Silent
 
 EFFECTS = (
     resident_events_pb2.ResidentDeceased,
@@ -23,7 +24,7 @@ EFFECTS = (
 
 
 async def test_a_death_ends_what_it_must_in_every_department_in_one_trace(field: Field) -> None:
-    key, trace_id = await stories.death_stops_payments(field, stories.Silent())
+    key, trace_id = await stories.death_stops_payments(field, Silent())
     for kind in EFFECTS:
         (seen,) = field.watcher.of(kind, resident_key=key)
         assert seen.trace_id == trace_id
@@ -34,7 +35,7 @@ async def test_a_death_ends_what_it_must_in_every_department_in_one_trace(field:
 
 
 async def test_the_same_notice_twice_changes_nothing(field: Field) -> None:
-    key, _ = await stories.death_stops_payments(field, stories.Silent())
+    key, _ = await stories.death_stops_payments(field, Silent())
     again = await acts.register_death(field, key, "2026-11-01")
     assert again.reply.resident.resident_key == key
     marker, _ = await acts.enter_resident(field, name="标记", born_on="1990-01-01")

@@ -8,10 +8,11 @@ from eldex.api.institutions.v1 import institution_events_pb2
 from eldex.api.subsidies.v1 import institution_subsidy_events_pb2
 from eldex.local import stories
 from eldex.local.field import Field
+from eldex.local.narrating import Silent
 
 
 async def test_a_listing_halts_and_stops_in_one_trace_and_repair_restores(field: Field) -> None:
-    home, trace_id = await stories.blacklisting_halts_and_repair_restores(field, stories.Silent())
+    home, trace_id = await stories.blacklisting_halts_and_repair_restores(field, Silent())
     key = home.institution_key
     for kind in (
         institution_events_pb2.AdmissionsHalted,
@@ -30,7 +31,7 @@ async def test_a_listing_halts_and_stops_in_one_trace_and_repair_restores(field:
 async def test_the_records_of_a_non_profit_home_go_to_the_platform_of_its_nature(
     field: Field,
 ) -> None:
-    home, _ = await stories.blacklisting_halts_and_repair_restores(field, stories.Silent())
+    home, _ = await stories.blacklisting_halts_and_repair_restores(field, Silent())
     told = await field["market-regulation"].ask(
         "CreditService/ListDisclosures",
         credit_pb.ListDisclosuresRequest(subject_key=home.credit_code, page_size=50),

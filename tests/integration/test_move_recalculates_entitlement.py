@@ -6,12 +6,13 @@ from eldex.api.subsidies.v1 import entitlement_events_pb2
 from eldex.local import stories
 from eldex.local.acts import on
 from eldex.local.field import Field
+from eldex.local.narrating import Silent
 
 
 async def test_a_resident_who_moves_is_paid_by_the_new_county_from_the_day_of_the_move(
     field: Field,
 ) -> None:
-    key, trace_id = await stories.move_changes_the_amount(field, stories.Silent())
+    key, trace_id = await stories.move_changes_the_amount(field, Silent())
     granted = [
         s.message
         for s in field.watcher.of(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from eldex.local.narrating import Silent
 from eldex.local.neighbours import NEIGHBOUR, NEIGHBOUR_SERVICES
 from eldex.local.stack import Settings, Stack
-from eldex.local.stories import Silent
 from eldex.local.two_cities import side_of, two_cities
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
+from eldex.api.credit.v1 import credit_service_pb2 as credit_pb
 from eldex.api.institutions.v1 import (
     bed_calls_pb2,
     filing_calls_pb2,
@@ -17,8 +20,8 @@ from eldex.api.institutions.v1 import (
 )
 from eldex.api.medical.v1 import enrolment_pb2
 from eldex.api.medical.v1 import medical_service_pb2 as medical_pb
+from eldex.api.registry.v1 import assessment_pb2, resident_events_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
-from eldex.api.registry.v1 import resident_events_pb2, resident_pb2
 from eldex.common.identifiers import CreditCode, check_character, credit_check_character
 from eldex.local.field import Field, Told
 
@@ -121,44 +124,63 @@ class Home:
     bed_keys: list[str]
 
 
+Prepared = Callable[[Message], Message]
+
+
+def papers(number: str, *, medical: bool = False) -> list[institution_record_pb2.FilingPaper]:
+    """What a filing must have, fictional; `medical`: and that it may treat."""
+    kinds = [*_PAPERS, institution_record_pb2.FILING_PAPER_KIND_MEDICAL][: None if medical else -1]
+    return [
+        institution_record_pb2.FilingPaper(
+            kind=kind, number=f"虚构〔{number}〕{kind}号", issuer="虚构"
+        )
+        for kind in kinds
+    ]
+
+
+async def open_institution(
+    field: Field,
+    filing: filing_calls_pb2.FileInstitutionRequest,
+    document: str,
+    prepared: Prepared = lambda request: request,
+) -> str:
+    """Civil affairs take an institution through its filing, into operation from the day it opens; its key.
+
+    `prepared` may give the requests ids of their own.
+    """
+    civil = field["civil-affairs"]
+    filed = await civil.ask("InstitutionsService/FileInstitution", prepared(filing))
+    key: str = filed.reply.institution.institution_key
+    accept = filing_calls_pb2.AcceptFilingRequest(
+        institution_key=key, authority_code=filing.region_code[:6], document=document
+    )
+    await civil.ask("InstitutionsService/AcceptFiling", prepared(accept))
+    start = filing_calls_pb2.StartOperationRequest(
+        institution_key=key, opened_on=filing.details.opens_on
+    )
+    await civil.ask("InstitutionsService/StartOperation", prepared(start))
+    return key
+
+
 async def open_home(
     field: Field, *, name: str, beds: int = 4, opened_on: str = "2024-03-01"
 ) -> Home:
     """Civil affairs take a home through its filing and into operation."""
-    code = str(fictional_credit_code())
-    papers = [
-        institution_record_pb2.FilingPaper(kind=kind, number=f"虚构〔2024〕{kind}号", issuer="虚构")
-        for kind in _PAPERS
-    ]
-    civil = field["civil-affairs"]
-    filed = await civil.ask(
-        "InstitutionsService/FileInstitution",
-        filing_calls_pb2.FileInstitutionRequest(
-            credit_code=code,
-            institution_kind=institution_pb2.INSTITUTION_KIND_ELDER_CARE_HOME,
-            region_code="511702",
-            details=institution_record_pb2.InstitutionDetails(
-                institution_name=f"{name}（虚构）",
-                site="一号院区",
-                address="通川区（虚构）",
-                profit_nature=institution_pb2.PROFIT_NATURE_NON_PROFIT,
-                opens_on=on(opened_on),
-                papers=papers,
-            ),
+    filing = filing_calls_pb2.FileInstitutionRequest(
+        credit_code=str(fictional_credit_code()),
+        institution_kind=institution_pb2.INSTITUTION_KIND_ELDER_CARE_HOME,
+        region_code="511702",
+        details=institution_record_pb2.InstitutionDetails(
+            institution_name=f"{name}（虚构）",
+            site="一号院区",
+            address="通川区（虚构）",
+            profit_nature=institution_pb2.PROFIT_NATURE_NON_PROFIT,
+            opens_on=on(opened_on),
+            papers=papers("2024"),
         ),
     )
-    key = filed.reply.institution.institution_key
-    await civil.ask(
-        "InstitutionsService/AcceptFiling",
-        filing_calls_pb2.AcceptFilingRequest(
-            institution_key=key, authority_code="511702", document="通民备〔2024〕1号（虚构）"
-        ),
-    )
-    await civil.ask(
-        "InstitutionsService/StartOperation",
-        filing_calls_pb2.StartOperationRequest(institution_key=key, opened_on=on(opened_on)),
-    )
-    added = await civil.ask(
+    key = await open_institution(field, filing, "通民备〔2024〕1号（虚构）")
+    added = await field["civil-affairs"].ask(
         "InstitutionsService/AddBeds",
         bed_calls_pb2.AddBedsRequest(
             institution_key=key,
@@ -167,10 +189,12 @@ async def open_home(
             in_service_on=on(opened_on),
         ),
     )
-    return Home(key, code, [bed.bed_key for bed in added.reply.beds])
+    return Home(key, filing.credit_code, [bed.bed_key for bed in added.reply.beds])
 
 
-async def admit(field: Field, resident_key: str, bed_key: str, admitted_on: str) -> Told:
+async def admit(
+    field: Field, resident_key: str, bed_key: str, admitted_on: str, language: str = "en"
+) -> Told:
     """Civil affairs record that a resident has a bed."""
     return await field["civil-affairs"].ask(
         "InstitutionsService/AdmitResident",
@@ -179,5 +203,73 @@ async def admit(field: Field, resident_key: str, bed_key: str, admitted_on: str)
             bed_key=bed_key,
             admitted_on=on(admitted_on),
             agreement_number="服务协议-1（虚构）",
+        ),
+        language=language,
+    )
+
+
+def severe_findings() -> assessment_pb2.Findings:
+    """40 points: severe disability (GB/T 42195: 30-45)."""
+    return assessment_pb2.Findings(
+        scores=assessment_pb2.AbilityScores(
+            self_care=assessment_pb2.SelfCareScores(
+                eating=3,
+                grooming=2,
+                bathing=1,
+                upper_dressing=2,
+                lower_dressing=1,
+                bladder_control=2,
+                bowel_control=2,
+                toileting=1,
+            ),
+            mobility=assessment_pb2.MobilityScores(bed_mobility=1, transfer=1, walking=1, stairs=0),
+            mental_state=assessment_pb2.MentalScores(
+                orientation_in_time=2,
+                orientation_in_space=2,
+                orientation_to_persons=3,
+                memory=2,
+                comprehension=2,
+                expression=3,
+                aggression=1,
+                depression=1,
+                consciousness=2,
+            ),
+            perception_and_participation=assessment_pb2.SocialScores(
+                vision=1, hearing=1, daily_affairs=1, using_transport=0, social_contact=2
+            ),
+        )
+    )
+
+
+async def repair_credit(field: Field, listing_key: str) -> Told:
+    """A listed party applies for repair; market regulation accept, verify and approve it."""
+    market = field["market-regulation"]
+    await market.ask(
+        "CreditService/ApplyForRepair",
+        credit_pb.ApplyForRepairRequest(
+            listing_key=listing_key,
+            applied_on=on("2026-11-03"),
+            commitment="信用修复承诺书（虚构）",
+            evidence=["消防验收意见书（虚构）"],
+        ),
+    )
+    for step in (credit_pb.REPAIR_STEP_ACCEPTED, credit_pb.REPAIR_STEP_VERIFIED):
+        await market.ask(
+            "CreditService/RecordRepairStep",
+            credit_pb.RecordRepairStepRequest(
+                listing_key=listing_key,
+                step=step,
+                done_on=on("2026-11-10"),
+                evidence=["核实记录（虚构）"],
+            ),
+        )
+    return await market.ask(
+        "CreditService/DecideRepair",
+        credit_pb.DecideRepairRequest(
+            listing_key=listing_key,
+            approved=True,
+            document="通市监修〔2026〕1号（虚构）",
+            decided_on=on("2026-11-20"),
+            reason="隐患已整改并通过验收",
         ),
     )

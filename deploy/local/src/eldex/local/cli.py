@@ -5,7 +5,8 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from fractions import Fraction
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,45 +14,100 @@ from rich.table import Table
 
 from eldex.console import accounts
 from eldex.local import supervisor
+from eldex.local.narrating import languages, said
 from eldex.local.neighbours import HOME, NEIGHBOUR, NEIGHBOUR_SERVICES
+from eldex.local.populate import choose, populate, scale_of
 from eldex.local.process import PartFailed
 from eldex.local.stack import SERVICES, BadSetting, Settings, Stack
 from eldex.local.supervisor import Phase
 
-app = typer.Typer(help="The local city: broker, database and services.", no_args_is_help=True)
+T = TypeVar("T")
+app = typer.Typer(
+    help="The local city: broker, database and services.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_NOT_READY = 3
+"""Exit code of `status`: an answer, and no error of the command's (systemctl and LSB scripts have it)."""
 City = Annotated[str, typer.Option(help="The prefecture's six-digit division code.")]
 
 
+def _scale(text: str) -> Fraction:
+    try:
+        return scale_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Scale = Annotated[
+    Fraction | None,
+    typer.Option(
+        parser=_scale,
+        metavar="SHARE",
+        help="Size of the generated city: 1/1000 (the usual one, 1,204 elders) to 1, such as 1/100.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed number of the generated city: another one, other people (2)."),
+]
+
+
 @app.command()
-def up(city: City = HOME) -> None:
-    """Start the city and leave it running; prints its addresses when all is ready."""
-    stack = the_city(city)
+def up(
+    city: City = HOME,
+    scale: Scale = None,
+    seed: Seed = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Without people and institutions, if it has none yet.")
+    ] = False,
+) -> None:
+    """Start the city with its people and leave it running; prints its addresses when all is ready.
+
+    The partner city of the demo has no people of its own.
+    """
+    wanted = choose(the_city(city).settings.root, seed, scale)
+    start(city)
+    if city == HOME and not empty:
+        populate(the_city(city), wanted)
+    _print_addresses(the_city(city))
+
+
+def start(*cities: str) -> None:
+    """Start cities side by side, or wait for those that are being started; each one's steps are told."""
+    languages()  # refused before anything is started
+    begun = {city: _begin(the_city(city)) for city in cities}
+    for city, child in begun.items():
+        root = the_city(city).settings.root
+        report = supervisor.read(root)
+        if child is None and report is not None and report.phase is Phase.READY:
+            _out.print(said(f"{city} 已在运行", f"The city {city} is already up."))
+            continue
+        try:
+            with _out.status(said(f"正在启动 {city} …", f"Starting the city {city} …")):
+                for step in supervisor.follow(root, child):
+                    _out.print(f"  {step}", markup=False)
+        except KeyboardInterrupt:
+            _out.print(said("正在停止已启动的部分", "Stopping what was started."))
+            for each in filter(None, begun.values()):
+                each.send_signal(signal.SIGTERM)
+                each.wait()
+            raise typer.Exit(130) from None
+
+
+def _begin(stack: Stack) -> "subprocess.Popen[bytes] | None":
+    """Start a city in the background; None: somebody has done so already."""
     root = stack.settings.root
     if supervisor.is_running(root):
-        report = supervisor.read(root)
-        is_ready = report is not None and report.phase is Phase.READY
-        with _out.status(f"The city {city} is being started already …"):
-            for step in () if is_ready else supervisor.follow(root):
-                _out.print(f"  {step}", markup=False)
-        _out.print(f"The city {city} is already up.")
-        _print_addresses(the_city(city))
-        return
+        return None
     _clear_leftovers(stack)
     stack.check_ports()
-    child = supervisor.spawn(root, ["supervise", "--city", city])
-    try:
-        with _out.status(f"Starting the city {city} …"):
-            for step in supervisor.follow(root, child):
-                _out.print(f"  {step}", markup=False)
-    except KeyboardInterrupt:
-        _out.print("Stopping what was started.")
-        child.send_signal(signal.SIGTERM)
-        child.wait()
-        raise typer.Exit(130) from None
-    _print_addresses(stack)
+    # Before another city starts: each makes what is missing of the other's certificates and keys.
+    stack.make_identities()
+    return supervisor.spawn(root, ["supervise", "--city", stack.settings.city])
 
 
 @app.command()
@@ -61,23 +117,26 @@ def down(city: City = HOME) -> None:
         down(NEIGHBOUR)
     root = Settings.from_env(city).root
     running = supervisor.is_running(root)
-    with _out.status(f"Stopping the city {city} …"):
+    with _out.status(said(f"正在停止 {city} …", f"Stopping the city {city} …")):
         told = supervisor.stop(root)
     for line in told:
         _out.print(f"  {line}", markup=False)
-    _out.print(f"The city {city} is down." if running or told else f"The city {city} was not up.")
+    if running or told:
+        _out.print(said(f"{city} 已停止", f"The city {city} is down."))
+    else:
+        _out.print(said(f"{city} 未在运行", f"The city {city} was not up."))
 
 
 @app.command()
 def status(city: City = HOME) -> None:
-    """Show each part; exits with 1 unless every one is ready."""
+    """Show each part; exits with 0 if every one is ready, with 3 if not (as service managers do)."""
     stack = the_city(city)
     report = supervisor.read(stack.settings.root)
     if report is None or not supervisor.is_running(stack.settings.root):
-        _out.print(f"The city {city} is not up.")
+        _out.print(said(f"{city} 未在运行", f"The city {city} is not up."))
         if report and report.phase is Phase.FAILED:
             _out.print(report.failure, markup=False)
-        raise typer.Exit(1)
+        raise typer.Exit(_NOT_READY)
     table = Table("part", "state", "pid", "restarts", "port", box=None)
     for name, part in report.parts.items():
         port = stack.settings.ports["console-web" if name == "console" else name]
@@ -86,7 +145,7 @@ def status(city: City = HOME) -> None:
     if report.phase is not Phase.READY or any(
         part.state != "ready" for part in report.parts.values()
     ):
-        raise typer.Exit(1)
+        raise typer.Exit(_NOT_READY)
 
 
 @app.command()
@@ -165,10 +224,10 @@ def main() -> None:
     guarded(app)
 
 
-def guarded(command: Callable[[], object]) -> None:
+def guarded(command: Callable[[], T]) -> T:
     """Run it; what goes wrong for a known reason is said in words, with exit code 1."""
     try:
-        command()
+        return command()
     except (PartFailed, BadSetting) as error:
         _err.print(f"eldex: {error}", markup=False)
         raise SystemExit(1) from None

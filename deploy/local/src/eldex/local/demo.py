@@ -1,9 +1,9 @@
 """`make demo`: a fictional city lives, and every hop of it can be looked at.
 
-Starts the city (or takes the one that is up), brings its elders in, plays four stories through the
-exchange as the departments would, a fifth with a partner city beside it, and says what followed, after how long, under which receipt, in
-which trace. Exits 0 only if every effect was seen. The city stays up, so that its traces can be
-opened; `make down` stops it.
+Starts the city (or takes the one that is up) and a partner city beside it, brings its people and
+institutions in, plays four stories through the exchange as the departments would and a fifth with the
+partner city, and says what followed, after how long, under which receipt, in which trace. Exits 0 only
+if every effect was seen. The cities stay up, so that traces can be opened; `make down` stops them.
 """
 
 from __future__ import annotations
@@ -13,32 +13,31 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from datetime import date
+from fractions import Fraction
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 import uvloop
 from rich.console import Console
-from rich.progress import Progress
+from rich.markup import escape
 
 from eldex.console import accounts
 from eldex.evidence.receipts import Receipt
 from eldex.local import cli, stories, supervisor
-from eldex.local.city import generate
 from eldex.local.field import Field, Refused, Seen, Told, field_of
-from eldex.local.loading import Loaded, load_elders, set_insurance_parameters
+from eldex.local.narrating import Narrator, Words, languages, said
 from eldex.local.neighbours import HOME, NEIGHBOUR
+from eldex.local.populate import choose, populate
 from eldex.local.process import State
 from eldex.local.stack import Stack
 from eldex.local.supervisor import PartReport
 from eldex.local.two_cities import side_of, two_cities
 
 _out = Console(highlight=False, soft_wrap=True)
-_AS_OF = date(2026, 11, 1)
 _BACK_WITHIN_SECONDS = 60.0
 
-Story = Callable[[Field, stories.Narrator], Awaitable[tuple[Any, str]]]
+Story = Callable[[Field, Narrator], Awaitable[tuple[Any, str]]]
 _STORIES: tuple[Story, ...] = (
     stories.death_stops_payments,
     stories.move_changes_the_amount,
@@ -48,73 +47,71 @@ _STORIES: tuple[Story, ...] = (
 
 
 class Aloud:
-    """Tells the stories on the terminal."""
+    """Tells the stories on the terminal, in the languages of `narrating.languages`."""
 
     def __init__(self) -> None:
         self._number = 0
+        self._languages = languages()
         self.traces: list[str] = []
         """Those of the present story in which something followed."""
 
-    def begin(self, title: str, title_zh: str) -> None:
+    def begin(self, title: Words) -> None:
         """A heading."""
         self._number += 1
         self.traces = []
-        _out.print(f"\n[bold]{self._number}. {title}[/bold]  {title_zh}")
+        _out.print(f"\n[bold]{self._number}. {said(*title)}[/bold]")
 
-    def act(self, who: str, what: str, told: Told) -> None:
+    def act(self, who: Words, what: Words, told: Told) -> None:
         """Who did what; the receipt is the call's place in the message log."""
         receipt = Receipt.parse(told.receipt)
-        _out.print(
-            f"   [cyan]{who}[/cyan]: {what}  "
-            f"[dim]{told.milliseconds:.0f} ms · receipt {receipt.index}:{receipt.leaf_hash.hex()[:12]}…[/dim]"
-        )
+        place = f"{receipt.index}:{receipt.leaf_hash.hex()[:12]}…"
+        note = f"{told.milliseconds:.0f} ms · {said('回执', 'receipt')} {place}"
+        self._step("   ", "cyan", who, what, note)
 
-    def effect(self, where: str, what: str, seen: Seen, since: float) -> None:
+    def effect(self, where: Words, what: Words, seen: Seen, since: float) -> None:
         """What followed, and after how long."""
         name = seen.delivered.event_type.rsplit(".", 1)[-1]
         if seen.trace_id not in self.traces:
             self.traces.append(seen.trace_id)
-        _out.print(
-            f"     [green]✓[/green] after {(seen.at - since) * 1000:5.0f} ms  "
-            f"[green]{where}[/green]: {what}  [dim]{name}[/dim]"
-        )
+        self._step(f"     ✓ {(seen.at - since) * 1000:5.0f} ms  ", "green", where, what, name)
 
-    def remark(self, text: str) -> None:
+    def remark(self, text: Words) -> None:
         """Something else worth saying."""
-        _out.print(f"     [dim]{text}[/dim]", markup=True)
+        for line in dict.fromkeys(text.within(language) for language in self._languages):
+            _out.print(f"     [dim]{escape(line)}[/dim]")
+
+    def _step(self, mark: str, colour: str, who: Words, what: Words, note: str) -> None:
+        """Who and what in each language under one mark, the note once."""
+        for number, language in enumerate(self._languages):
+            lead = f"[{colour}]{mark}[/{colour}]" if not number else " " * len(mark)
+            stop = "：" if language == "zh" else ": "
+            behind = "" if number else f"  [dim]{note}[/dim]"
+            name = f"[{colour}]{who.within(language)}[/{colour}]"
+            _out.print(f"{lead}{name}{stop}{escape(what.within(language))}{behind}")
 
 
-async def play(stack: Stack, neighbour: Stack, scale: float, seed: int) -> bool:
-    """Load the city and play the stories; False if an effect was not seen."""
+async def play(stack: Stack, neighbour: Stack) -> bool:
+    """Play the stories; False if an effect was not seen."""
     console = f"http://{stack.address('console-web')}"
-    async with field_of(stack) as field:
-        try:
-            await _load(field, scale, seed)
-        except Refused as refused:
-            _out.print(
-                f"[red]✗ The city could not be loaded: {refused}[/red]\n"
-                "  It may hold another city's people already: `make clean` forgets them, then try again."
-            )
-            return False
-        told = Aloud()
-        for story in _STORIES:
-            try:
-                await story(field, told)
-            except (TimeoutError, AssertionError, Refused) as missing:
-                _out.print(f"     [red]✗ {missing}[/red]")
-                return False
-            for trace_id in told.traces:
-                _out.print(f"   trace {console}/traces/{trace_id}")
-        for watcher in (field.watcher, field.partner):
-            await watcher.acknowledge()
+    told = Aloud()
+
+    def traces(*ids: str) -> None:
+        for trace_id in ids:
+            _out.print(f"   {said('链路', 'trace')} {console}/traces/{trace_id}")
+
     try:
+        async with field_of(stack) as field:
+            for story in _STORIES:
+                await story(field, told)
+                traces(*told.traces)
+            for watcher in (field.watcher, field.partner):
+                await watcher.acknowledge()
         async with side_of(stack, neighbour) as home, side_of(neighbour, stack) as away:
             cut = Cut(neighbour)
-            trace_id = await two_cities(home, away, told, cut.begin, cut.end)
+            traces(await two_cities(home, away, told, cut.begin, cut.end))
     except (TimeoutError, AssertionError, Refused) as missing:
-        _out.print(f"     [red]✗ {missing}[/red]")
+        _out.print(f"     [red]✗ {escape(str(missing))}[/red]")
         return False
-    _out.print(f"   trace {console}/traces/{trace_id}")
     return True
 
 
@@ -148,61 +145,60 @@ class Cut:
         return report.parts["exchange"]
 
 
-async def _load(field: Field, scale: float, seed: int) -> None:
-    city = generate(seed, scale, _AS_OF)
-    await set_insurance_parameters(field)
-    began = time.perf_counter()
-    with Progress(console=_out, transient=True) as progress:
-        task = progress.add_task("bringing the elders in", total=None)
-
-        def step(loaded: Loaded) -> None:
-            progress.update(
-                task,
-                completed=loaded.residents,
-                description=(f"bringing the elders in: {loaded.residents}"),
-            )
-
-        loaded = await load_elders(field, city, _AS_OF, step)
-    seconds = time.perf_counter() - began
-    _out.print(
-        f"The city has {loaded.residents} elders (fictional, seed {seed}, scale {scale:g}), "
-        f"{loaded.enrolments} enrolments, {loaded.eligibilities} classes: {seconds:.1f} s"
-    )
-
-
-_app = typer.Typer(pretty_exceptions_enable=False)
+_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
 @_app.command()
 def main(
-    scale: Annotated[float, typer.Option(help="Size of the city, up to 1.")] = 0.001,
-    seed: Annotated[int, typer.Option(help="Seed number of the city.")] = 2,
-    down: Annotated[bool, typer.Option(help="Stop the city afterwards.")] = False,
+    scale: cli.Scale = None,
+    seed: cli.Seed = None,
+    down: Annotated[bool, typer.Option("--down", help="Stop the cities afterwards.")] = False,
 ) -> None:
-    """Play the demo."""
+    """Play the demo.
+
+    It speaks 中文 and English; ELDEX_LANG=zh or ELDEX_LANG=en chooses one.
+    """
     began = time.perf_counter()
-    for city in (HOME, NEIGHBOUR):
-        cli.guarded(partial(cli.up, city))
-    stack, neighbour = cli.the_city(HOME), cli.the_city(NEIGHBOUR)
+    stack, neighbour = cli.guarded(partial(_ready, seed, scale))
     try:
-        seen = uvloop.run(play(stack, neighbour, scale, seed))
+        seen = uvloop.run(play(stack, neighbour))
     finally:
         if down:
             cli.down(HOME)
     seconds = time.perf_counter() - began
     if not seen:
-        _out.print(
-            f"\n[red]The demo did not come to its end.[/red] The cities are still up: `make status` shows "
-            f"its parts, `make demo` tries again, `make down` stops it. Logs: {stack.logs}"
+        _out.print()
+        _tell(
+            "[red]演示未能完成。[/red]两市仍在运行：make status 查看各部分，make demo 重试，make down 停止。"
+            f"日志：{stack.logs}",
+            "[red]The demo did not come to its end.[/red] The cities are still up: `make status` shows "
+            f"the parts, `make demo` tries again, `make down` stops them. Logs: {stack.logs}",
         )
         raise typer.Exit(1)
-    _out.print(f"\nEvery effect was seen. {seconds:.0f} s.")
+    _out.print()
+    _tell(f"全部效果均已见到，共 {seconds:.0f} 秒。", f"Every effect was seen. {seconds:.0f} s.")
     if not down:
-        _out.print(
-            f"The cities stay up: http://{stack.address('console-web')}/ · `make down` stops them."
+        url = f"http://{stack.address('console-web')}/"
+        _tell(
+            f"两市保持运行：{url} · make down 停止。",
+            f"The cities stay up: {url} · `make down` stops them.",
         )
         for name, password in accounts.ensure(stack.secrets).items():
-            _out.print(f"  sign in as {name}: {password}", markup=False)
+            _out.print(f"  {said('登录', 'sign in as')} {name}: {password}", markup=False)
+
+
+def _ready(seed: int | None, scale: Fraction | None) -> tuple[Stack, Stack]:
+    """Both cities, up, the one with its people."""
+    wanted = choose(cli.the_city(HOME).settings.root, seed, scale)
+    cli.start(HOME, NEIGHBOUR)
+    stack = cli.the_city(HOME)
+    populate(stack, wanted)
+    return stack, cli.the_city(NEIGHBOUR)
+
+
+def _tell(zh: str, en: str) -> None:
+    for language in languages():
+        _out.print(Words(zh, en).within(language))
 
 
 if __name__ == "__main__":

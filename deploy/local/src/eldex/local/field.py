@@ -273,8 +273,11 @@ class Field:
 
 
 @asynccontextmanager
-async def field_of(stack: Stack) -> AsyncIterator[Field]:
-    """The people of a city that is up."""
+async def field_of(stack: Stack, *, watching: bool = True) -> AsyncIterator[Field]:
+    """The people of a city that is up; whoever only brings something in need not watch.
+
+    The watchers go on from where the last ones have acknowledged.
+    """
     load_contract()
     async with AsyncExitStack() as closing:
         departments = {}
@@ -285,7 +288,7 @@ async def field_of(stack: Stack) -> AsyncIterator[Field]:
             departments[name] = Department(opened, path, purpose)
         watcher = Watcher(departments["operations"], "watch")
         partner = Watcher(departments["partner"], "money-follows-the-person")
-        for each in (watcher, partner):
-            each.start()
+        for each in (watcher, partner) if watching else ():
+            each.start(after_cursor=None)
             closing.push_async_callback(each.stop)
         yield Field(stack, departments, watcher, partner)

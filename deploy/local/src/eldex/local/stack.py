@@ -23,7 +23,14 @@ from eldex.exchange.store import secrets as exchange_keys
 from eldex.local.authority import Authority
 from eldex.local.kafka import Kafka
 from eldex.local.mongod import Mongod
-from eldex.local.neighbours import HOME, NEIGHBOUR, Neighbour
+from eldex.local.neighbours import (
+    HOME,
+    NEIGHBOUR,
+    PARTNERS,
+    Neighbour,
+    env_of,
+    make_known,
+)
 from eldex.local.paths import VAR, put
 from eldex.local.ports import HOST, is_free, reserve
 from eldex.local.process import PartFailed, Process, answers_http
@@ -71,8 +78,6 @@ _OFFSETS: Final = {
     "exchange-join": 444,
 }
 """Where each port lies from the first one: `exchange` is 17443, the console's page is 17080."""
-
-
 _NEIGHBOUR_PORTS: Final = 500
 """How far behind the city's own ports the partner city's are."""
 _DATA: Final = Path(__file__).parent / "data"
@@ -250,7 +255,7 @@ class Stack:
 
     def neighbour_identity(self, city: str) -> Path:
         """The folder with the certificate that a partner city has given to our exchange."""
-        return self.settings.root / "partners" / city
+        return self.settings.root / PARTNERS / city
 
     def _partner_cities(self) -> list[str]:
         return [each.city for each in self.settings.neighbours] or [NEIGHBOUR]
@@ -282,8 +287,7 @@ class Stack:
             *(f"member/partner-{name}/elder-care" for name in self._partner_cities()),
         ):
             authority.issue(f"{city}/{path}", self.identity(path))
-        for each in self.settings.neighbours:
-            each.admit(city, self.neighbour_identity(each.city), self.settings.trust_domain)
+        make_known(city, self.settings.root, self.settings.neighbours, self.settings.trust_domain)
         self.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
         sealing = self.secrets / "sealing.key"
         if not sealing.exists():
@@ -333,10 +337,7 @@ class Stack:
         if name == "exchange":
             own = _DATA / f"agreements-{settings.city}.yaml"
             env["ELDEX_AGREEMENTS_FILE"] = str(own if own.exists() else AGREEMENTS)
-            env["ELDEX_PARTNERS_TLS_DIR"] = str(settings.root / "partners")
-            env["ELDEX_PARTNER_CITIES"] = json.dumps(
-                {each.city: f"https://{each.exchange}" for each in settings.neighbours}
-            )
+            env |= env_of(settings.root, settings.neighbours)
             env["ELDEX_PARTNER_KAFKA"] = self.kafka.partners
             env["ELDEX_JOIN_LISTEN"] = self.address("exchange-join")
         return env | dict(settings.env)

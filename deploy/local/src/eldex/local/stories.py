@@ -1,4 +1,4 @@
-"""The four stories that the demo plays and `tests/integration` looks into more closely.
+"""Four of the stories that the demo plays; `tests/integration` looks into them more closely.
 
 Each does what departments do, through the exchange, and waits for the effects elsewhere; it raises
 `TimeoutError` naming the effect that was not seen.
@@ -7,7 +7,7 @@ Each does what departments do, through the exchange, and waits for the effects e
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -22,77 +22,107 @@ from eldex.api.subsidies.v1 import entitlement_events_pb2, institution_subsidy_e
 from eldex.local import acts
 from eldex.local.acts import Home, on
 from eldex.local.field import Field, Refused, Seen, Told
+from eldex.local.narrating import (
+    CIVIL_AFFAIRS,
+    HEALTH,
+    INSTITUTIONS,
+    INSURANCE,
+    MARKET,
+    PARTNER,
+    POLICE,
+    SUBSIDIES,
+    Narrator,
+    Words,
+)
 
 OLD_AGE = "old-age-allowance"
 CARE = "care-allowance"
-Effects = tuple[tuple[str, type[Message], str], ...]
-"""Department, the event that shows it acted, in words."""
-
-
-class Narrator(Protocol):
-    """Whoever tells the story while it happens."""
-
-    def begin(self, title: str, title_zh: str) -> None:
-        """A story begins."""
-
-    def act(self, who: str, what: str, told: Told) -> None:
-        """A department did something."""
-
-    def effect(self, where: str, what: str, seen: Seen, since: float) -> None:
-        """Something followed, so long after `since` (`time.perf_counter()`)."""
-
-    def remark(self, text: str) -> None:
-        """Something else worth saying."""
-
-
-class Silent:
-    """Says nothing; for tests."""
-
-    def begin(self, title: str, title_zh: str) -> None:
-        """Say nothing."""
-
-    def act(self, who: str, what: str, told: Told) -> None:
-        """Say nothing."""
-
-    def effect(self, where: str, what: str, seen: Seen, since: float) -> None:
-        """Say nothing."""
-
-    def remark(self, text: str) -> None:
-        """Say nothing."""
+Effects = tuple[tuple[Words, type[Message], Words], ...]
+"""Department, the event that shows it acted, what that is."""
 
 
 async def death_stops_payments(field: Field, tell: Narrator) -> tuple[str, str]:
     """Story 1; the resident's key and the trace of the notice."""
-    tell.begin("A death stops payments", "死亡登记，各部门即时停发")
+    tell.begin(Words("死亡登记，各部门即时停发", "A death stops payments"))
     see = field.watcher
     key, told = await acts.enter_resident(
         field, name="王秀英", born_on="1941-03-08", hukou_region_code=acts.PARTNER_REGION
     )
-    tell.act("police", "register 王秀英, 85, household registration in the partner city", told)
+    tell.act(
+        POLICE,
+        Words(
+            "登记王秀英，85 岁，户籍在合作城市",
+            "register 王秀英, 85, household registration in the partner city",
+        ),
+        told,
+    )
     granted = await see.until(
         entitlement_events_pb2.EntitlementGranted, resident_key=key, scheme_code=OLD_AGE
     )
-    tell.remark(f"subsidies found her {OLD_AGE}: {granted.message.monthly_amount_fen} fen a month")
-    tell.act("medical insurance", "enrol her", await acts.insure(field, key))
-    home = await acts.open_home(field, name="福寿养老院")
-    tell.act(
-        "civil affairs", "admit her", await acts.admit(field, key, home.bed_keys[0], "2026-01-05")
+    fen = granted.message.monthly_amount_fen
+    tell.remark(
+        Words(
+            f"无需申请，已核定高龄津贴：每月 {_yuan(fen)} 元",
+            f"her old-age allowance is found without an application: {_yuan(fen)} yuan a month",
+        )
     )
+    tell.act(INSURANCE, Words("为其参保登记", "enrol her"), await acts.insure(field, key))
+    home = await acts.open_home(field, name="福寿养老院")
+    admitted = await acts.admit(field, key, home.bed_keys[0], "2026-01-05")
+    tell.act(CIVIL_AFFAIRS, Words("办理入住养老机构", "admit her to a care home"), admitted)
     began = time.perf_counter()
     told = await acts.register_death(field, key, "2026-11-01")
-    tell.act("police", "register her death, 1 November", told)
+    tell.act(POLICE, Words("登记其 11 月 1 日死亡", "register her death on 1 November"), told)
     effects: Effects = (
-        ("subsidies", entitlement_events_pb2.EntitlementEnded, "entitlement ended"),
-        ("medical", medical_events_pb2.EnrolmentEnded, "insurance ended"),
-        ("institutions", bed_events_pb2.BedReleased, "bed released"),
+        (
+            SUBSIDIES,
+            entitlement_events_pb2.EntitlementEnded,
+            Words("津贴终止", "the allowance ends"),
+        ),
+        (
+            INSURANCE,
+            medical_events_pb2.EnrolmentEnded,
+            Words("参保关系终止", "the insurance ends"),
+        ),
+        (INSTITUTIONS, bed_events_pb2.BedReleased, Words("床位释放", "the bed is free")),
     )
     for where, kind, what in effects:
         seen = await see.until(kind, resident_key=key)
         _same_trace(seen, told)
         tell.effect(where, what, seen, began)
     seen = await field.partner.until(resident_events_pb2.ResidentDeceased, resident_key=key)
-    tell.effect("partner city", "told by its subscription", seen, began)
+    tell.effect(PARTNER, Words("经订阅即时获知", "told by its subscription"), seen, began)
+    registered = [
+        await watcher.until(resident_events_pb2.ResidentRegistered, resident_key=key)
+        for watcher in (field.partner, see)
+    ]
+    tell.remark(_given_and_kept(*registered))
     return key, told.trace_id
+
+
+def _given_and_kept(given: Seen, whole: Seen) -> Words:
+    """Which fields of an event a partner is given, and which it has no need of."""
+    granted = {field.name for field, _ in given.message.ListFields()}
+    names: dict[bool, list[Words]] = {True: [], False: []}
+    for field, _ in whole.message.ListFields():
+        # The contract names each field in Chinese, beside the class by which it is shared.
+        called = [name for _, name in field.GetOptions().ListFields() if isinstance(name, str)]
+        names[field.name in granted].append(Words("".join(called) or field.name, field.name))
+    if not names[False]:
+        raise AssertionError(
+            "合作城市收到了事件的全部字段：本市仍在执行旧协议，请先 make clean · the partner city is given "
+            "every field: older agreements are in force here; `make clean`, then try again"
+        )
+    zh, kept_zh = ("、".join(each.zh for each in names[is_given]) for is_given in (True, False))
+    en, kept_en = (", ".join(each.en for each in names[is_given]) for is_given in (True, False))
+    return Words(
+        f"登记事件按协议只给合作城市{zh}；{kept_zh}不出本市",
+        f"of her registration its agreement grants {en}; {kept_en} stay here",
+    )
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen / 100:.2f}"
 
 
 def _same_trace(seen: Seen, told: Told) -> None:
@@ -104,14 +134,15 @@ def _same_trace(seen: Seen, told: Told) -> None:
 
 async def move_changes_the_amount(field: Field, tell: Narrator) -> tuple[str, str]:
     """Story 2; the resident's key and the trace of the move."""
-    tell.begin("A resident moves to another county", "居民跨县迁移，补贴随人走")
+    tell.begin(Words("居民跨县迁移，补贴随人走", "A resident moves to another county"))
     see = field.watcher
     key, told = await acts.enter_resident(field, name="李桂芳", born_on="1938-06-20")
-    tell.act("police", "register 李桂芳, 88, in 通川区", told)
+    tell.act(POLICE, Words("在通川区登记李桂芳，88 岁", "register 李桂芳, 88, in 通川区"), told)
     first = await see.until(
         entitlement_events_pb2.EntitlementGranted, resident_key=key, scheme_code=OLD_AGE
     )
-    tell.remark(f"通川区 pays {first.message.monthly_amount_fen} fen a month")
+    yuan = _yuan(first.message.monthly_amount_fen)
+    tell.remark(Words(f"通川区每月发放 {yuan} 元", f"通川区 pays {yuan} yuan a month"))
     began = time.perf_counter()
     told = await field["police"].ask(
         "RegistryService/MoveResident",
@@ -119,16 +150,28 @@ async def move_changes_the_amount(field: Field, tell: Narrator) -> tuple[str, st
             resident_key=key, region_code="511723", moved_on=on("2026-10-16")
         ),
     )
-    tell.act("police", "she lives in 开江县 since 16 October", told)
+    tell.act(
+        POLICE,
+        Words("登记其 10 月 16 日起住开江县", "she lives in 开江县 since 16 October"),
+        told,
+    )
     ended = await see.until(entitlement_events_pb2.EntitlementEnded, resident_key=key)
-    tell.effect("subsidies", f"通川区 pays until {_day(ended.message.ended_on)}", ended, began)
+    day = _day(ended.message.ended_on)
+    tell.effect(
+        SUBSIDIES,
+        Words(f"通川区发至 {day} 前", f"通川区 pays up to {day}, not that day"),
+        ended,
+        began,
+    )
     second = await see.until(
         entitlement_events_pb2.EntitlementGranted, count=2, resident_key=key, scheme_code=OLD_AGE
     )
+    yuan, day = _yuan(second.message.monthly_amount_fen), _day(second.message.began_on)
     tell.effect(
-        "subsidies",
-        f"开江县 pays {second.message.monthly_amount_fen} fen a month from "
-        f"{_day(second.message.began_on)}",
+        SUBSIDIES,
+        Words(
+            f"开江县自 {day} 起每月发放 {yuan} 元", f"开江县 pays {yuan} yuan a month from {day} on"
+        ),
         second,
         began,
     )
@@ -143,10 +186,10 @@ def _day(day: Any) -> str:
 
 async def assessment_finds_the_allowance(field: Field, tell: Narrator) -> tuple[str, str]:
     """Story 3; the resident's key and the trace of the assessment."""
-    tell.begin("An assessment finds the care allowance", "能力评估后主动发现护理补贴")
+    tell.begin(Words("能力评估后主动发现护理补贴", "An assessment finds the care allowance"))
     see = field.watcher
     key, told = await acts.enter_resident(field, name="陈玉珍", born_on="1950-02-11")
-    tell.act("police", "register 陈玉珍, 76", told)
+    tell.act(POLICE, Words("登记陈玉珍，76 岁", "register 陈玉珍, 76"), told)
     told = await field["civil-affairs"].ask(
         "RegistryService/GrantEligibility",
         registry_pb.GrantEligibilityRequest(
@@ -157,7 +200,7 @@ async def assessment_finds_the_allowance(field: Field, tell: Narrator) -> tuple[
             evidence="低保证 2026-17（虚构）",
         ),
     )
-    tell.act("civil affairs", "she receives minimum living (低保)", told)
+    tell.act(CIVIL_AFFAIRS, Words("认定为低保对象", "she receives minimum living (低保)"), told)
     began = time.perf_counter()
     told = await field["health"].ask(
         "RegistryService/RecordAssessment",
@@ -167,21 +210,30 @@ async def assessment_finds_the_allowance(field: Field, tell: Narrator) -> tuple[
             assessed_on=on("2026-11-02"),
             assessor_credit_code=str(acts.fictional_credit_code()),
             assessor_certificates=["评估员 01（虚构）", "评估员 02（虚构）"],
-            findings=_severe(),
+            findings=acts.severe_findings(),
         ),
     )
-    tell.act("health", "assess her ability: 40 of 90 points, severe", told)
+    tell.act(
+        HEALTH,
+        Words("能力评估：90 分中得 40 分，重度失能", "assess her ability: 40 of 90 points, severe"),
+        told,
+    )
     granted = await see.until(
         entitlement_events_pb2.EntitlementGranted, resident_key=key, scheme_code=CARE
     )
-    tell.effect("subsidies", "care allowance found without an application", granted, began)
+    tell.effect(
+        SUBSIDIES,
+        Words("无需申请，主动核定护理补贴", "care allowance found without an application"),
+        granted,
+        began,
+    )
     for reason in granted.message.reasons:
-        tell.remark(reason)
+        tell.remark(Words(reason, reason))
     await acts.insure(field, key, enrolment_pb2.INSURANCE_SCHEME_LONG_TERM_CARE)
     began = time.perf_counter()
     tell.act(
-        "medical insurance",
-        "grant long-term care from 1 December",
+        INSURANCE,
+        Words("核定自 12 月 1 日起享受长护险", "grant long-term care from 1 December on"),
         await field["medical-insurance"].ask(
             "MedicalService/GrantLongTermCare",
             medical_pb.GrantLongTermCareRequest(
@@ -196,57 +248,32 @@ async def assessment_finds_the_allowance(field: Field, tell: Narrator) -> tuple[
     stopped = await see.until(
         entitlement_events_pb2.EntitlementStopped, resident_key=key, scheme_code=CARE
     )
+    day = _day(stopped.message.stopped_on)
     tell.effect(
-        "subsidies",
-        f"care allowance stops on {_day(stopped.message.stopped_on)}: no day is paid twice (M004-11)",
+        SUBSIDIES,
+        Words(
+            f"护理补贴自 {day} 起停发，同日不重复享受（M004-11）",
+            f"care allowance stops on {day}: no day is paid twice (M004-11)",
+        ),
         stopped,
         began,
     )
     return key, told.trace_id
 
 
-def _severe() -> assessment_pb2.Findings:
-    """40 points: severe disability (GB/T 42195: 30-45)."""
-    return assessment_pb2.Findings(
-        scores=assessment_pb2.AbilityScores(
-            self_care=assessment_pb2.SelfCareScores(
-                eating=3,
-                grooming=2,
-                bathing=1,
-                upper_dressing=2,
-                lower_dressing=1,
-                bladder_control=2,
-                bowel_control=2,
-                toileting=1,
-            ),
-            mobility=assessment_pb2.MobilityScores(bed_mobility=1, transfer=1, walking=1, stairs=0),
-            mental_state=assessment_pb2.MentalScores(
-                orientation_in_time=2,
-                orientation_in_space=2,
-                orientation_to_persons=3,
-                memory=2,
-                comprehension=2,
-                expression=3,
-                aggression=1,
-                depression=1,
-                consciousness=2,
-            ),
-            perception_and_participation=assessment_pb2.SocialScores(
-                vision=1, hearing=1, daily_affairs=1, using_transport=0, social_contact=2
-            ),
-        )
-    )
-
-
 async def blacklisting_halts_and_repair_restores(field: Field, tell: Narrator) -> tuple[Home, str]:
     """Story 4; the home and the trace of the listing."""
-    tell.begin("An institution is blacklisted, and repairs its credit", "机构失信惩戒与信用修复")
+    tell.begin(
+        Words("机构失信惩戒与信用修复", "An institution is blacklisted, and repairs its credit")
+    )
     see = field.watcher
     home = await acts.open_home(field, name="安康养老院")
     key, _ = await acts.enter_resident(field, name="赵淑兰", born_on="1945-07-30")
     tell.act(
-        "civil affairs",
-        "a home with four beds; 赵淑兰 has one of them",
+        CIVIL_AFFAIRS,
+        Words(
+            "一家四张床位的养老院，赵淑兰入住其一", "a home with four beds; 赵淑兰 has one of them"
+        ),
         await acts.admit(field, key, home.bed_keys[0], "2026-09-01"),
     )
     await see.until(
@@ -272,69 +299,61 @@ async def blacklisting_halts_and_repair_restores(field: Field, tell: Narrator) -
             began_on=on("2024-11-01"),
         ),
     )
-    tell.act("market regulation", "enter the home in the blacklist", listed)
+    tell.act(MARKET, Words("将该机构列入失信名单", "enter the home in the blacklist"), listed)
     halted: Effects = (
-        ("institutions", institution_events_pb2.AdmissionsHalted, "no new admissions"),
-        ("subsidies", institution_subsidy_events_pb2.InstitutionSubsidyStopped, "subsidy stops"),
+        (
+            INSTITUTIONS,
+            institution_events_pb2.AdmissionsHalted,
+            Words("暂停收住", "no new admissions"),
+        ),
+        (
+            SUBSIDIES,
+            institution_subsidy_events_pb2.InstitutionSubsidyStopped,
+            Words("机构补助停发", "its subsidy stops"),
+        ),
     )
     for where, kind, what in halted:
         seen = await see.until(kind, institution_key=home.institution_key)
         _same_trace(seen, listed)
         tell.effect(where, what, seen, began)
     other, _ = await acts.enter_resident(field, name="周玉梅", born_on="1944-01-09")
-    try:
-        await acts.admit(field, other, home.bed_keys[1], "2026-11-20")
-    except Refused as refused:
-        tell.remark(f"an admission is refused: {refused.words}")
-    else:
-        raise AssertionError("a blacklisted home admitted somebody")
+    tell.remark(
+        Words(
+            f"新入住被拒：{await _not_admitted(field, other, home, 'zh')}",
+            f"an admission is refused: {await _not_admitted(field, other, home, 'en')}",
+        )
+    )
     began = time.perf_counter()
-    delisted = await _repair(field, listed.reply.listing.listing_key)
-    tell.act("market regulation", "approve the repair of its credit", delisted)
+    delisted = await acts.repair_credit(field, listed.reply.listing.listing_key)
+    tell.act(MARKET, Words("批准信用修复", "approve the repair of its credit"), delisted)
     restored: Effects = (
-        ("institutions", institution_events_pb2.AdmissionsReopened, "admissions reopened"),
-        ("subsidies", institution_subsidy_events_pb2.InstitutionSubsidyResumed, "subsidy resumes"),
+        (
+            INSTITUTIONS,
+            institution_events_pb2.AdmissionsReopened,
+            Words("恢复收住", "admissions reopen"),
+        ),
+        (
+            SUBSIDIES,
+            institution_subsidy_events_pb2.InstitutionSubsidyResumed,
+            Words("机构补助恢复", "its subsidy resumes"),
+        ),
     )
     for where, kind, what in restored:
         seen = await see.until(kind, institution_key=home.institution_key)
         tell.effect(where, what, seen, began)
     await see.until(credit_events_pb2.PartyDelisted, subject_key=home.credit_code)
     tell.act(
-        "civil affairs",
-        "admit 周玉梅 now",
+        CIVIL_AFFAIRS,
+        Words("为周玉梅办理入住", "admit 周玉梅 now"),
         await acts.admit(field, other, home.bed_keys[1], "2026-11-22"),
     )
     return home, listed.trace_id
 
 
-async def _repair(field: Field, listing_key: str) -> Told:
-    market = field["market-regulation"]
-    await market.ask(
-        "CreditService/ApplyForRepair",
-        credit_pb.ApplyForRepairRequest(
-            listing_key=listing_key,
-            applied_on=on("2026-11-03"),
-            commitment="信用修复承诺书（虚构）",
-            evidence=["消防验收意见书（虚构）"],
-        ),
-    )
-    for step in (credit_pb.REPAIR_STEP_ACCEPTED, credit_pb.REPAIR_STEP_VERIFIED):
-        await market.ask(
-            "CreditService/RecordRepairStep",
-            credit_pb.RecordRepairStepRequest(
-                listing_key=listing_key,
-                step=step,
-                done_on=on("2026-11-10"),
-                evidence=["核实记录（虚构）"],
-            ),
-        )
-    return await market.ask(
-        "CreditService/DecideRepair",
-        credit_pb.DecideRepairRequest(
-            listing_key=listing_key,
-            approved=True,
-            document="通市监修〔2026〕1号（虚构）",
-            decided_on=on("2026-11-20"),
-            reason="隐患已整改并通过验收",
-        ),
-    )
+async def _not_admitted(field: Field, resident_key: str, home: Home, language: str) -> str:
+    """In which words a home that may not admit is told so."""
+    try:
+        await acts.admit(field, resident_key, home.bed_keys[1], "2026-11-20", language)
+    except Refused as refused:
+        return refused.words
+    raise AssertionError("a blacklisted home admitted somebody")

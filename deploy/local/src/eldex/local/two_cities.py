@@ -2,7 +2,8 @@
 
 City A's department asks city B's registry through both exchanges; each city's people follow the other's
 events as its member; B's exchange is away for a while and nothing is lost; either exchange gets from the
-other the record of what they exchanged, and both records are of the same messages.
+other the record of what they exchanged, and both records are of the same messages. Each city has
+co-signed the head of the other's log that covers it: neither can tell another story later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -24,13 +26,14 @@ from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.api.registry.v1 import resident_pb2
 from eldex.common.contract import load_contract
 from eldex.common.rpc.client import channel
-from eldex.evidence.policy import Policy
+from eldex.evidence.policy import Policy, Trusted
 from eldex.evidence.receipts import Bundle, Receipt
 from eldex.evidence.records import Record, message_digest
+from eldex.exchange.domain.message_log import NoCosignature
 from eldex.local import acts
 from eldex.local.field import Department, Refused, Told, Watcher
+from eldex.local.narrating import CIVIL_AFFAIRS, POLICE, Narrator, Words
 from eldex.local.stack import Stack
-from eldex.local.stories import Narrator
 
 FIND = "RegistryService/FindResident"
 _PURPOSE = "cross-city-settlement"
@@ -92,6 +95,8 @@ class Exchanged:
     reply: bytes
     records: tuple[Record, Record]
     """Of the caller's city, and of the other."""
+    heads: tuple[Trusted, Trusted]
+    """The heads of their logs, each co-signed by the other city."""
 
 
 async def register(side: Side, number: str, name: str, region: str, hukou: str) -> Told:
@@ -130,25 +135,21 @@ async def ask_abroad(home: Side, away: Side, number: str) -> Told:
 async def prove(home: Side, away: Side, number: str, told: Told) -> Exchanged:
     """Each exchange hands out the record of a call with its proof; raises `AssertionError` if they differ.
 
-    The caller's city redeems the receipt of the other exchange as that one's member, and each bundle is
-    verified with the keys of the log that it is from.
+    The caller's city redeems the receipt of the other exchange as that one's member. Each bundle is
+    verified with the key of the log that it is from, and must be co-signed by the other city.
     """
     request = registry_pb.FindResidentRequest(document=_paper(number)).SerializeToString()
     reply = told.reply.SerializeToString()
-    records = []
-    for side, asker, text in (
-        (home, home.civil_affairs, told.receipt),
-        (away, away.partner, told.partner_receipt),
+    records, heads = [], []
+    for side, other, asker, text in (
+        (home, away, home.civil_affairs, told.receipt),
+        (away, home, away.partner, told.partner_receipt),
     ):
         receipt = Receipt.parse(text)
         if receipt.origin != f"{side.city}/exchange":
             raise AssertionError(f"the receipt is of {receipt.origin}, not of {side.city}")
-        key = (await asker.ask("EvidenceService/GetLogKey", evidence_pb.GetLogKeyRequest())).reply
-        got = await asker.ask(
-            "EvidenceService/GetBundle", evidence_pb.GetBundleRequest(receipt=text)
-        )
-        bundle = Bundle.parse(got.reply.bundle)
-        bundle.verify(Policy.parse(f"log {key.verifier_key}\nquorum none\n"))
+        bundle = await _co_signed_bundle(asker, text)
+        heads.append(bundle.verify(await _trusting(side, co_signed_by=other)))
         record = Record.parse(bundle.record)
         if message_digest(receipt.salt, request) != record.request_digest:
             raise AssertionError(f"the log of {side.city} holds another request")
@@ -158,7 +159,37 @@ async def prove(home: Side, away: Side, number: str, told: Told) -> Exchanged:
     ours, theirs = records
     if not ours.trace_id == theirs.trace_id == told.trace_id:
         raise AssertionError("the two exchanges logged different traces")
-    return Exchanged(told, request, reply, (ours, theirs))
+    return Exchanged(told, request, reply, (ours, theirs), (heads[0], heads[1]))
+
+
+async def _trusting(side: Side, co_signed_by: Side) -> Policy:
+    """Whom an auditor of a city's log trusts: its key, and the other city's as the witness it must have.
+
+    Each key is told by the exchange that it belongs to.
+    """
+    log, witness = [
+        (await each.police.ask("EvidenceService/GetLogKey", evidence_pb.GetLogKeyRequest())).reply
+        for each in (side, co_signed_by)
+    ]
+    name = co_signed_by.city
+    return Policy.parse(
+        f"log {log.verifier_key}\nwitness {name} {witness.witness_verifier_key}\nquorum {name}\n"
+    )
+
+
+async def _co_signed_bundle(asker: Department, receipt: str) -> Bundle:
+    """What a receipt is redeemed for, once a partner has co-signed a head that covers the record."""
+    request = evidence_pb.GetBundleRequest(receipt=receipt, cosigned=True)
+    async with asyncio.timeout(_BACK_WITHIN_SECONDS):
+        while True:
+            try:
+                got = await asker.ask("EvidenceService/GetBundle", request)
+            except Refused as refused:
+                if refused.reason != NoCosignature.reason:
+                    raise
+            else:
+                return Bundle.parse(got.reply.bundle)
+            await asyncio.sleep(0.2)
 
 
 async def followed(side: Side, kind: type[Message], key: str) -> Any:
@@ -174,55 +205,118 @@ async def two_cities(
     mend: Callable[[], Awaitable[None]],
 ) -> str:
     """Story 5; the trace of the call. `cut` takes B's exchange away, `mend` waits until it is back."""
-    tell.begin("Two cities ask each other, and can prove it", "两市互联互通，跨市可查可证")
+    a, b = home.city, away.city
+    tell.begin(
+        Words(
+            "两市互联互通，跨市可查可证，互为见证",
+            "Two cities ask each other, and each is the other's witness",
+        )
+    )
     number = acts.fictional_number("1940-05-17")
     entered = await register(away, number, "刘德福", "500101", "511702")
     key = entered.reply.resident.resident_key
-    tell.act(f"police of {away.city}", "register 刘德福, household registration in 511702", entered)
+    tell.act(
+        _of(b, POLICE),
+        Words(
+            f"登记刘德福，户籍在 {a[:4]}02", f"register 刘德福, household registration in {a[:4]}02"
+        ),
+        entered,
+    )
     began = time.perf_counter()
     seen = await followed(away, events_pb.ResidentRegistered, key)
-    tell.effect(home.city, f"told by its subscription in {away.city}", seen, began)
+    tell.effect(
+        Words(a, a), Words(f"经在 {b} 的订阅获知", f"told by its subscription in {b}"), seen, began
+    )
     told = await ask_abroad(home, away, number)
     if told.reply.resident.resident_key != key or told.reply.resident.name:
         raise AssertionError("the other city's agreement grants the key, and no name")
-    tell.act(f"civil affairs of {home.city}", f"ask the registry of {away.city} about him", told)
+    tell.act(
+        _of(a, CIVIL_AFFAIRS),
+        Words(f"向 {b} 居民登记查询此人", f"ask the registry of {b} about him"),
+        told,
+    )
     proof = await prove(home, away, number, told)
     tell.remark(
-        f"two decisions: {proof.records[0].agreement_key} in {home.city}, "
-        f"{proof.records[1].agreement_key} in {away.city}; one trace"
+        Words(
+            f"两次授权决定：{a} 依据 {proof.records[0].agreement_key}，"
+            f"{b} 依据 {proof.records[1].agreement_key}；同一链路",
+            f"two decisions: {proof.records[0].agreement_key} in {a}, "
+            f"{proof.records[1].agreement_key} in {b}; one trace",
+        )
     )
     tell.remark(
-        "two receipts, redeemed at both exchanges: proofs hold, digests are of the same messages"
+        Words(
+            "两张回执分别在两个平台兑换：存证证明成立，摘要为同一报文",
+            "two receipts, redeemed at both exchanges: proofs hold, digests are of the same messages",
+        )
     )
+    for log, witness, head in ((a, b, proof.heads[0]), (b, a, proof.heads[1])):
+        size, at = head.checkpoint.size, _clock_time(head.witnesses[witness])
+        tell.remark(
+            Words(
+                f"{witness} 于 {at} 共签了 {log} 日志前 {size} 条记录的检查点，eldex.evidence 验证通过",
+                f"{witness} co-signed the checkpoint of {log}'s first {size} records at {at}: "
+                "verified by eldex.evidence",
+            )
+        )
     await cut()
-    tell.remark(f"the exchange of {away.city} is cut off")
+    tell.remark(Words(f"{b} 的交换平台中断", f"the exchange of {b} is cut off"))
     try:
         await ask_abroad(home, away, number)
     except Refused as refused:
-        tell.remark(f"a call is answered {refused.code.name} {refused.reason}: it may be repeated")
+        answer = refused.reason
+        tell.remark(
+            Words(
+                f"调用得到 {answer}：可以重试", f"a call is answered {answer}: it may be repeated"
+            )
+        )
     else:
         raise AssertionError("a city that is cut off answered")
     mover = acts.fictional_number("1943-09-02")
     began = time.perf_counter()
     moved = await register(home, mover, "何素芬", "511702001", "500101")
-    tell.act(f"police of {home.city}", "register 何素芬, household registration in 500101", moved)
+    tell.act(
+        _of(a, POLICE),
+        Words("登记何素芬，户籍在 500101", "register 何素芬, household registration in 500101"),
+        moved,
+    )
     waiting = asyncio.create_task(
         register(away, acts.fictional_number("1939-12-01"), "邓国强", "500101", "511702")
     )
     await mend()
     late = await waiting
     tell.act(
-        f"police of {away.city}", "register 邓国强, asked again until the exchange is back", late
+        _of(b, POLICE),
+        Words(
+            "登记邓国强，重试至平台恢复为止",
+            "register 邓国强, asked again until the exchange is back",
+        ),
+        late,
     )
     for side, sees, event in ((away, home, late), (home, away, moved)):
         seen = await followed(side, events_pb.ResidentRegistered, event.reply.resident.resident_key)
-        tell.effect(sees.city, f"missed nothing of {side.city}", seen, began)
+        tell.effect(
+            Words(sees.city, sees.city),
+            Words(f"未漏收 {side.city} 的任何事件", f"missed nothing of {side.city}"),
+            seen,
+            began,
+        )
     again = await until_answered(lambda: ask_abroad(home, away, number))
     await prove(home, away, number, again)
     for side in (home, away):
         await side.followed.acknowledge()
-    tell.act(f"civil affairs of {home.city}", "ask again, and prove it again", again)
+    tell.act(
+        _of(a, CIVIL_AFFAIRS), Words("再次查询，再次查证", "ask again, and prove it again"), again
+    )
     return told.trace_id
+
+
+def _of(city: str, department: Words) -> Words:
+    return Words(f"{city} {department.zh}", f"{department.en} of {city}")
+
+
+def _clock_time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
 def _paper(number: str) -> resident_pb2.PersonDocument:
