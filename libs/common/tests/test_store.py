@@ -11,6 +11,7 @@ import pytest
 from eldex.api.topics import load_topics
 from eldex.common.errors import NotFound, RequestIdReused, StaleVersion
 from eldex.common.mongo import connect
+from eldex.common.sealing import Sealer
 from eldex.common.store import MARK_TTL, MARKS, Mark, Session, UnitOfWork, Write, collections_of
 from eldex.common.testing.harness import FrozenClock
 from eldex.common.testing.homes import (
@@ -193,6 +194,26 @@ async def test_the_same_id_with_other_content_is_refused(
     with pytest.raises(RequestIdReused):
         await work.write(Mark("m", b"other"), admitting("h1", "李桂兰"))
     assert backend.outbox() == ["王秀英"]
+
+
+async def test_what_a_request_held_cannot_be_tried_out_with_the_database_alone(
+    backend: Watched, clock: FrozenClock
+) -> None:
+    key, newer = bytes(range(64)), bytes(range(64, 128))
+
+    def desk(keys: dict[int, bytes]) -> UnitOfWork[Homes]:
+        return UnitOfWork(backend, Homes, publish, clock, sealer=Sealer(keys, "homes/marks"))
+
+    work, request = desk({255: key}), Mark("m", b"11010519491231002X")
+    await work.write(fresh(), opening("h1", beds=5))
+    await work.write(request, admitting("h1", "王秀英"))
+    kept = backend.collections[MARKS]["m"]["digest"]
+    assert kept == Sealer({255: key}, "homes/marks").seal(request.digest()) != request.digest()
+    # Known again after the key was changed; and still told apart from another request.
+    rotated = desk({1: key, 255: newer})
+    assert (await rotated.write(request, admitting("h1", "王秀英"))).replayed
+    with pytest.raises(RequestIdReused):
+        await rotated.write(Mark("m", b"110105194912310011"), admitting("h1", "王秀英"))
 
 
 async def test_a_repeat_of_what_would_now_be_refused_gets_the_first_reply(

@@ -1,7 +1,7 @@
 """Sealing of identity numbers at rest: AES-SIV (RFC 5297), deterministic, so that they are found by.
 
-Deterministic sealing shows which records hold the same number and nothing else; it is used for the
-identity number only. When a new key comes, the old one is renamed from `sealing.key` to
+Deterministic sealing shows which records hold the same number and nothing else; it is used for identity
+numbers, and for digests of requests that may hold one (`store.work`). When a new key comes, the old one is renamed from `sealing.key` to
 `sealing.<n>.key`: what it sealed still opens, and is found by all the seals that a number may have
 (`docs/runbook.md`). Sealed bytes begin with one byte, the same for every key: which one `sealing.key`
 was when they were sealed, nobody knows any more.

@@ -50,6 +50,7 @@ from eldex.common.rpc.server import (
 )
 from eldex.common.rpc.tls import CertificateFiles, insist_on_tls_1_3, server_credentials
 from eldex.common.rpc.trunk import TrunkService
+from eldex.common.sealing import Sealer
 from eldex.common.settings import Settings
 from eldex.common.store import Backend, Repository, Session, UnitOfWork, collections_of
 
@@ -248,7 +249,8 @@ async def _parts(plan: Plan[S], settings: Settings, stack: AsyncExitStack) -> Pa
     backend = await stack.enter_async_context(mongo.connect(settings.mongo_uri, database))
     await backend.prepare(collections_of(plan.repositories))
     publish = publisher(settings.city, plan.name, load_topics(), plan.to_message)
-    work: UnitOfWork[S] = UnitOfWork(backend, plan.stores, publish, plan.clock)
+    sealer = Sealer.from_folder(settings.secrets_dir, f"{plan.name}/marks")
+    work: UnitOfWork[S] = UnitOfWork(backend, plan.stores, publish, plan.clock, sealer=sealer)
     parts = Parts(settings, plan.clock, backend, work, stack)
     if plan.prepare is not None:
         await plan.prepare(parts)

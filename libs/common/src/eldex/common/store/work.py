@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from eldex.common.clock import Clock
 from eldex.common.errors import AlreadyExists, DomainError, RequestIdReused, StaleVersion
+from eldex.common.sealing import Sealer
 from eldex.common.store.backend import (
     DEAD_LETTERS,
     LEASES,
@@ -66,8 +67,11 @@ class UnitOfWork(Generic[S]):
         publish: Publisher,
         clock: Clock,
         commit: GroupCommit | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
+        """`sealer` keeps what requests held from whoever has the database; without it they are guessed."""
         self.backend, self.clock = backend, clock
+        self._sealer = sealer
         self._stores, self._publish = stores, publish
         self._loader = Loader(backend)
         self.commit = commit or GroupCommit(backend)
@@ -136,7 +140,7 @@ class UnitOfWork(Generic[S]):
             # The reply is rendered as it will be after the commit: with the new versions.
             session.committed()
             reply = render(result)
-        document = {"_id": mark.name, "digest": mark.digest(), "reply": reply}
+        document = {"_id": mark.name, "digest": self._digests(mark)[0], "reply": reply}
         changes.writes.append(Write(MARKS, document | {"expires_at": now + MARK_TTL}))
         outcome: AlreadyExists | Outcome = await self.commit.submit(changes)
         if isinstance(outcome, Taken) and outcome.collection != MARKS:
@@ -148,9 +152,16 @@ class UnitOfWork(Generic[S]):
         found = await self._loader.load(MARKS, "_id", mark.name)
         if not found:
             return None
-        if found[0]["digest"] != mark.digest():
+        if found[0]["digest"] not in self._digests(mark):
             raise RequestIdReused
         return Done(None, found[0]["reply"], replayed=True)
+
+    def _digests(self, mark: Mark) -> list[str] | list[bytes]:
+        """All that the mark's content may be kept as, the newest key's first.
+
+        A plain digest would tell an identity number to whoever tries out the few million there may be.
+        """
+        return [mark.digest()] if self._sealer is None else self._sealer.seals(mark.digest())
 
 
 def collections_of(repositories: Iterable[type[Repository[Any]]]) -> dict[str, list[Index]]:
