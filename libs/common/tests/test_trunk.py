@@ -130,6 +130,52 @@ async def test_a_break_fails_what_was_under_way_and_the_next_call_opens_it_again
             assert {reply.code for reply in replies} == {"OK"}
 
 
+async def test_a_server_that_stops_answers_what_it_has_taken_and_takes_no_more(
+    authority: Authority, desk: Desk, port: int
+) -> None:
+    going = asyncio.Event()
+    asked: set[str] = set()
+
+    async def slow(_: Message, call: Call) -> Message:
+        asked.add(call.metadata["number"])
+        await going.wait()
+        return pb.GetFlowsResponse()
+
+    desk.answer = slow
+    home = authority.issue("511700/service/exchange")
+    async with AsyncExitStack() as life, caller("trunk", port, home) as opened:
+        registry = authority.issue("511700/service/registry")
+        await life.enter_async_context(open_door(registry, desk, port=port, drain_seconds=60))
+        before = [asyncio.create_task(opened.ask(GET, b"", {"number": str(n)})) for n in range(50)]
+        async with asyncio.timeout(10):
+            while len(asked) < 50:
+                await asyncio.sleep(0.005)
+        stopping = asyncio.create_task(life.aclose())
+        async with asyncio.timeout(10):
+            while True:  # until the caller has been told, its calls are still taken, and answered
+                late = asyncio.create_task(opened.ask(GET, b"", {"number": "late"}))
+                done, _ = await asyncio.wait({late}, timeout=0.05)
+                if done:
+                    break
+                before.append(late)
+        assert isinstance(late.exception(), Unavailable)
+        assert not stopping.done()
+        going.set()
+        assert {reply.code for reply in await asyncio.gather(*before)} == {"OK"}
+        await asyncio.wait_for(stopping, 10)  # long before its 60 seconds
+
+
+async def test_an_idle_trunk_does_not_hold_up_its_server(
+    authority: Authority, desk: Desk, port: int
+) -> None:
+    home = authority.issue("511700/service/exchange")
+    async with AsyncExitStack() as life, caller("trunk", port, home) as opened:
+        registry = authority.issue("511700/service/registry")
+        await life.enter_async_context(open_door(registry, desk, port=port, drain_seconds=60))
+        assert (await opened.ask(GET, b"")).code == "OK"
+        await asyncio.wait_for(life.aclose(), 10)
+
+
 async def test_a_trunk_to_nobody_is_unavailable(authority: Authority) -> None:
     home = authority.issue("511700/service/exchange")
     async with caller("trunk", reserve(), home) as opened:

@@ -179,7 +179,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         health = HealthServicer()
         certificate = CertificateFiles(settings.tls_dir)
         served = _served(plan, parts, consumer, inbox, certificate)
-        server, port = await _server(plan, parts, served, health)
+        server, port, dispatcher = await _server(plan, parts, served, health)
         probes = await _probe_server(settings.health_listen, health)
 
         ready = [True]
@@ -206,6 +206,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         finally:
             ready[0] = False
             await health.enter_graceful_shutdown()
+            dispatcher.leaving.set()
             await server.stop(_DRAIN_SECONDS)
             if probes is not None:
                 await probes.stop(0)
@@ -299,7 +300,7 @@ def _served(
 
 async def _server(
     plan: Plan[S], parts: Parts[S], served: Served, health: HealthServicer
-) -> tuple[grpc.aio.Server, int]:
+) -> tuple[grpc.aio.Server, int, Dispatcher]:
     settings = parts.settings
     policy = at_home(settings.city, plan.policy)
     dispatcher = Dispatcher(served, plan.clock, policy, settings.max_in_flight)
@@ -316,7 +317,7 @@ async def _server(
     await server.start()
     for name in ["", "liveness", *names]:
         await health.set(name, _SERVING)
-    return server, port
+    return server, port, dispatcher
 
 
 async def _probe_server(listen: str, health: HealthServicer) -> grpc.aio.Server | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Iterable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -13,6 +12,7 @@ from cryptography import x509
 
 from eldex.common.errors import Denied
 from eldex.common.rpc.call import Identity
+from eldex.common.rpc.streams import until
 
 T = TypeVar("T")
 
@@ -60,30 +60,13 @@ class Revocations:
         """What a stream yields, until its certificate is revoked: then `CertificateRevoked`."""
         revoked = asyncio.Event()
         self._running.setdefault(serial_number, set()).add(revoked)
-        told = asyncio.create_task(revoked.wait())
-        within = contextvars.copy_context()  # one for all steps: what a stream sets, it takes back
-
-        async def step() -> T:
-            return await anext(stream)
-
         try:
             self.require(serial_number)
-            while True:
-                coming = asyncio.create_task(step(), context=within)
-                try:
-                    await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
-                    if told.done():
-                        raise CertificateRevoked
-                    part = await coming
-                except StopAsyncIteration:
-                    return
-                finally:
-                    # Also when the caller has gone: what is under way ends with it.
-                    if coming.cancel():
-                        await asyncio.wait({coming})
+            async for part in until(revoked, stream):
                 yield part
+            if revoked.is_set():
+                raise CertificateRevoked
         finally:
-            told.cancel()
             running = self._running.get(serial_number, set())
             running.discard(revoked)
             if not running:

@@ -33,6 +33,7 @@ from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.deadlines import Deadlines
 from eldex.common.rpc.revocation import CertificateRevoked, Revocations, identity_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
+from eldex.common.rpc.streams import until
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """The largest request and the largest reply."""
@@ -109,6 +110,8 @@ class Dispatcher:
         self._clock, self._policy, self._max_in_flight = clock, policy, max_in_flight
         self._validator = protovalidate.Validator()
         self._in_flight = 0
+        self.leaving = asyncio.Event()
+        """Set when the process is about to stop: streams end, so that what was taken can be answered."""
         self._deadlines = Deadlines()
         metrics.calls_in_flight.set_function(lambda: self._in_flight)
         self._counters: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
@@ -259,8 +262,13 @@ class Dispatcher:
                 argument: Any = (_read(method, part) async for part in requests)
             else:
                 argument = await self._admitted(method, requests, call)
-            async for message in method.handler(argument, call):
+            told = method.handler(argument, call)
+            if not method.client_streaming:  # else its client ends it
+                told = until(self.leaving, told)
+            async for message in told:
                 yield message.SerializeToString()
+            if self.leaving.is_set() and not method.client_streaming:
+                raise ServerLeaves
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
@@ -290,6 +298,14 @@ class ReplyTooLarge(DomainError):
     kind, reason = Kind.INVALID, "REPLY_TOO_LARGE"
     zh = "结果过大，请减小 page_size 或缩小查询范围"
     en = "the answer is too large for a message: ask for a smaller page or a narrower mask"
+
+
+class ServerLeaves(DomainError):
+    """A stream ends because its server does."""
+
+    kind, reason = Kind.UNAVAILABLE, "SERVER_LEAVES"
+    zh = "服务即将停止或重启，请稍后重新建立流，将从已确认处继续"
+    en = "the server is about to stop: open the stream anew, and it goes on from what you acknowledged"
 
 
 class UnknownMethod(Exception):

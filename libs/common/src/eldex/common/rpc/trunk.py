@@ -51,7 +51,10 @@ class TrunkService:
     async def carry(
         self, requests: AsyncIterator[pb.CarryRequest], call: Call
     ) -> AsyncIterator[pb.CarryResponse]:
-        """One stream: every call is answered on its own, replies leave as they are ready."""
+        """One stream: every call is answered on its own, replies leave as they are ready.
+
+        A process that is about to stop says so, once: its caller closes the stream, and loses no call.
+        """
         assert self.dispatcher is not None
         dispatcher = self.dispatcher
         ready: list[pb.Reply] = []
@@ -80,10 +83,15 @@ class TrunkService:
 
         reader = asyncio.create_task(read())
         reader.add_done_callback(lambda _: wake.set())
+        leaving, told = asyncio.create_task(dispatcher.leaving.wait()), False
+        leaving.add_done_callback(lambda _: wake.set())
         try:
             while not (reader.done() and not working and not ready):
                 await wake.wait()
                 wake.clear()
+                if leaving.done() and not told:
+                    told = True
+                    yield pb.CarryResponse(leaving=True)
                 while ready:
                     yield pb.CarryResponse(replies=_batch(ready))
                 if reader.done() and working:
@@ -92,6 +100,7 @@ class TrunkService:
             reader.result()  # what could not be read ends the stream, after the answers to what could
         finally:
             reader.cancel()
+            leaving.cancel()
             for task in working:
                 task.cancel()
 
@@ -115,7 +124,7 @@ class _Stream:
         self._waiting: dict[int, asyncio.Future[pb.Reply]] = {}
         self._queue: list[pb.Call] = []
         self._wake = asyncio.Event()
-        self._is_left = False
+        self.is_left = False
         self.task = asyncio.create_task(self._run())
 
     async def call(self, call: pb.Call) -> pb.Reply:
@@ -133,7 +142,7 @@ class _Stream:
 
     def leave(self) -> None:
         """No call will come after those that have; the far end answers them and ends the stream."""
-        self._is_left = True
+        self.is_left = True
         self._wake.set()
 
     async def _run(self) -> None:
@@ -146,7 +155,7 @@ class _Stream:
                 self._wake.clear()
                 while self._queue:
                     await stream.write(pb.CarryRequest(calls=_batch(self._queue)))
-                if self._is_left:
+                if self.is_left:
                     await stream.done_writing()
                     return
 
@@ -155,6 +164,8 @@ class _Stream:
         writer.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             async for message in stream:
+                if message.leaving:
+                    self.leave()
                 for reply in message.replies:
                     future = self._waiting.get(reply.call_id)
                     if future is not None and not future.done():
@@ -207,7 +218,7 @@ class Trunk:
     def _open(self) -> _Stream:
         channel, stream = current(self._channel), self._stream
         if stream is not None and not stream.task.done():
-            if stream.channel is channel:
+            if stream.channel is channel and not stream.is_left:
                 return stream
             stream.leave()
         self._stream = stream = _Stream(channel)

@@ -50,9 +50,14 @@ class Desk:
 
 @asynccontextmanager
 async def open_door(
-    tls_dir: Path, desk: Desk, *, port: int = 0, max_in_flight: int = 100
+    tls_dir: Path,
+    desk: Desk,
+    *,
+    port: int = 0,
+    max_in_flight: int = 100,
+    drain_seconds: float | None = None,
 ) -> AsyncIterator[int]:
-    """Serve the desk; yields the port."""
+    """Serve the desk; yields the port. At the end what is under way is cut off, or drained."""
     trunk = TrunkService()
     services = [
         (pb.DESCRIPTOR.services_by_name["OperationsService"], desk),
@@ -66,7 +71,9 @@ async def open_door(
     try:
         yield bound
     finally:
-        await server.stop(None)
+        if drain_seconds is not None:
+            dispatcher.leaving.set()
+        await server.stop(drain_seconds)
 
 
 @dataclass(frozen=True, slots=True)

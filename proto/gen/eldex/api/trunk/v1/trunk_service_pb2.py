@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eldex/api/trunk/v1/trunk_service.proto\x12\x12\x65ldex.api.trunk.v1\"7\n\x0c\x43\x61rryRequest\x12\'\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x18.eldex.api.trunk.v1.Call\";\n\rCarryResponse\x12*\n\x07replies\x18\x01 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Reply\"~\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12+\n\x08metadata\x18\x04 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Entry\x12\x17\n\x0ftimeout_seconds\x18\x05 \x01(\x01\"#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x7f\n\x05Reply\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\x0c\x12\x34\n\x11trailing_metadata\x18\x05 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Entry2`\n\x0cTrunkService\x12P\n\x05\x43\x61rry\x12 .eldex.api.trunk.v1.CarryRequest\x1a!.eldex.api.trunk.v1.CarryResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eldex/api/trunk/v1/trunk_service.proto\x12\x12\x65ldex.api.trunk.v1\"7\n\x0c\x43\x61rryRequest\x12\'\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x18.eldex.api.trunk.v1.Call\"L\n\rCarryResponse\x12*\n\x07replies\x18\x01 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Reply\x12\x0f\n\x07leaving\x18\x02 \x01(\x08\"~\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12+\n\x08metadata\x18\x04 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Entry\x12\x17\n\x0ftimeout_seconds\x18\x05 \x01(\x01\"#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\x7f\n\x05Reply\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\x0c\x12\x34\n\x11trailing_metadata\x18\x05 \x03(\x0b\x32\x19.eldex.api.trunk.v1.Entry2`\n\x0cTrunkService\x12P\n\x05\x43\x61rry\x12 .eldex.api.trunk.v1.CarryRequest\x1a!.eldex.api.trunk.v1.CarryResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CARRYREQUEST']._serialized_start=62
   _globals['_CARRYREQUEST']._serialized_end=117
   _globals['_CARRYRESPONSE']._serialized_start=119
-  _globals['_CARRYRESPONSE']._serialized_end=178
-  _globals['_CALL']._serialized_start=180
-  _globals['_CALL']._serialized_end=306
-  _globals['_ENTRY']._serialized_start=308
-  _globals['_ENTRY']._serialized_end=343
-  _globals['_REPLY']._serialized_start=345
-  _globals['_REPLY']._serialized_end=472
-  _globals['_TRUNKSERVICE']._serialized_start=474
-  _globals['_TRUNKSERVICE']._serialized_end=570
+  _globals['_CARRYRESPONSE']._serialized_end=195
+  _globals['_CALL']._serialized_start=197
+  _globals['_CALL']._serialized_end=323
+  _globals['_ENTRY']._serialized_start=325
+  _globals['_ENTRY']._serialized_end=360
+  _globals['_REPLY']._serialized_start=362
+  _globals['_REPLY']._serialized_end=489
+  _globals['_TRUNKSERVICE']._serialized_start=491
+  _globals['_TRUNKSERVICE']._serialized_end=587
 # @@protoc_insertion_point(module_scope)
