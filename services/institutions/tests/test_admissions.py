@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eldex.api.institutions.v1 import bed_events_pb2 as events
@@ -19,6 +19,7 @@ from eldex.institutions.domain.admission import (
     AdmissionEnded,
     AlreadyAdmitted,
     BedGiven,
+    ResidentDaySettled,
     ResidentIsDeceased,
 )
 from eldex.institutions.domain.bed import (
@@ -228,6 +229,58 @@ async def test_a_record_merged_into_a_dead_one_frees_its_bed(field: Any) -> None
     assert day_of((await field.admission(admitted.admission_key)).ended_on) == field.ago(5)
 
 
+async def test_nobody_is_admitted_to_nights_that_were_spent_in_another_bed(field: Any) -> None:
+    """王 left on the 5th last day; a second home tells an admission of the 40th: both were paid."""
+    beds = await field.beds(await field.open(), 2)
+    first = await field.admit("res_wang", beds[0], field.ago(50))
+    left = {"admission_key": first.admission_key, "discharged_on": field.ago(5)}
+    await field.ask("DischargeResident", **left)
+    with pytest.raises(ResidentDaySettled) as refused:
+        await field.admit("res_wang", beds[1], field.ago(40))
+    assert str(field.ago(5)) in refused.value.message("en")
+    centre = await field.open("DAY_CARE_CENTRE")
+    (place,) = await field.beds(centre, bed_class="DAY")
+    assert (await field.admit("res_wang", place, field.ago(40))).state == 1
+    assert (await field.admit("res_wang", beds[1], field.ago(5))).state == 1
+
+
+async def test_nights_of_a_merged_record_are_settled_for_the_survivor_until_it_was_wrong(
+    field: Any,
+) -> None:
+    beds = await field.beds(await field.open(), 2)
+    first = await field.admit("res_a", beds[0], field.ago(50))
+    left = {"admission_key": first.admission_key, "discharged_on": field.ago(5)}
+    await field.ask("DischargeResident", **left)
+    await field.merges("res_a", "res_b")
+    for record in ("res_a", "res_b"):
+        with pytest.raises(ResidentDaySettled):
+            await field.admit(record, beds[1], field.ago(40))
+    await field.unmerges("res_a", "res_b")
+    with pytest.raises(ResidentDaySettled):
+        await field.admit("res_a", beds[1], field.ago(40))
+    assert (await field.admit("res_b", beds[1], field.ago(40))).resident_key == "res_b"
+
+
+async def test_a_merged_record_that_kept_its_bed_leaves_no_second_one_to_the_survivor(
+    field: Any,
+) -> None:
+    beds = await field.beds(await field.open(), 3)
+    kept = await field.admit("res_a", beds[0], field.ago(50))
+    own = await field.admit("res_b", beds[1], field.ago(50))
+    await field.merges("res_a", "res_b")
+    await field.ask(
+        "DischargeResident", admission_key=own.admission_key, discharged_on=field.ago(30)
+    )
+    with pytest.raises(AlreadyAdmitted):
+        await field.admit("res_b", beds[2], field.ago(20))
+    await field.ask(
+        "DischargeResident", admission_key=kept.admission_key, discharged_on=field.ago(10)
+    )
+    with pytest.raises(ResidentDaySettled):
+        await field.admit("res_b", beds[2], field.ago(20))
+    assert (await field.admit("res_b", beds[2], field.ago(10))).resident_key == "res_b"
+
+
 async def test_a_day_place_goes_along_with_a_bed_and_only_that(field: Any) -> None:
     home, centre = await field.open(), await field.open("DAY_CARE_CENTRE")
     (night,), (day,) = await field.beds(home), await field.beds(centre, bed_class="DAY")
@@ -379,6 +432,7 @@ ACT = st.tuples(
 
 @settings(max_examples=250, deadline=None)
 @given(acts=st.lists(ACT, max_size=24))
+@example(acts=[("admit", 1, 0, 1), ("discharge", 1, 0, 0), ("admit", 1, 1, 1)])
 async def test_whatever_happens_no_bed_and_nobody_has_a_day_twice(
     acts: list[tuple[str, int, int, int]], fields: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -20,6 +21,17 @@ class AlreadyAdmitted(DomainError):
     kind, reason = Kind.CONFLICT, "ALREADY_ADMITTED"
     zh = "居民 {resident_key} 已有床位（{admission_key}）：请先办理出院或转床"
     en = "resident {resident_key} has a bed already ({admission_key}): discharge or transfer first"
+
+
+class ResidentDaySettled(DomainError):
+    """What lies before that day is settled: a person's nights are never given twice."""
+
+    kind, reason = Kind.CONFLICT, "RESIDENT_DAY_SETTLED"
+    zh = "居民 {resident_key} 在 {settled_on} 之前的床位已有记录，{day} 不可再办理入住"
+    en = (
+        "the beds of resident {resident_key} are settled up to {settled_on}: {day} lies before it;"
+        " admit from that day on or later"
+    )
 
 
 class ResidentIsDeceased(DomainError):
@@ -133,33 +145,60 @@ class Person(Aggregate):
     """The open admission to a bed for the night, or to a childcare place."""
     day_admissions: list[str] = field(default_factory=list)
     """Open admissions to day places."""
+    settled_on: date | None = None
+    """Every night before it is settled: whether or not in a bed, it is not given again."""
 
     @property
     def admission_keys(self) -> list[str]:
         """All open admissions."""
         return [*filter(None, [self.night_admission]), *self.day_admissions]
 
-    def enter(self, admission_key: str, bed_class: BedClass) -> None:
-        """Have a bed; at most one at a time, day places aside."""
+    def enter(self, admission: Admission) -> None:
+        """Have a bed; at most one at a time, and no night twice, day places aside."""
         if self.died_on is not None:
             raise ResidentIsDeceased(resident_key=self.key)
-        if not is_residential(bed_class):
-            self.day_admissions.append(admission_key)
-        elif self.night_admission:
-            raise AlreadyAdmitted(resident_key=self.key, admission_key=self.night_admission)
-        else:
-            self.night_admission = admission_key
+        self.must_be_free(admission.bed_class, admission.admitted_on)
+        self._take(admission)
 
-    def leave(self, admission_key: str) -> None:
+    def must_be_free(self, bed_class: BedClass, day: date) -> None:
+        """Raise what forbids such a bed from a day on: another one, now or on a night since."""
+        if not is_residential(bed_class):
+            return
+        if self.night_admission:
+            raise AlreadyAdmitted(resident_key=self.key, admission_key=self.night_admission)
+        if self.settled_on is not None and day < self.settled_on:
+            raise ResidentDaySettled(resident_key=self.key, settled_on=self.settled_on, day=day)
+
+    def leave(self, admission: Admission) -> None:
         """Have it no more."""
-        if self.night_admission == admission_key:
+        if self.night_admission == admission.key:
             self.night_admission = ""
-        self.day_admissions = [key for key in self.day_admissions if key != admission_key]
+        self.day_admissions = [key for key in self.day_admissions if key != admission.key]
+        self.settle(admission)
 
     def hand_over(self, admission: Admission, to: Person) -> None:
-        """Let another record of the same person have it."""
-        self.leave(admission.key)
+        """Let another record of the same person have it, with the nights that are settled by it."""
+        if admission.ended_on is not None:
+            to.settle(admission)
+            return
+        self.leave(admission)
+        to._take(admission)
+
+    def settle(self, admission: Admission) -> None:
+        """Give no night again that it has taken."""
         if is_residential(admission.bed_class):
-            to.night_admission = admission.key
+            day = admission.ended_on or admission.admitted_on
+            self.settled_on = max(self.settled_on or day, day)
+
+    def settle_anew(self, admissions: Iterable[Admission]) -> None:
+        """Forget the nights that were another's: these admissions are all it ever had."""
+        self.settled_on = None
+        for admission in admissions:
+            self.settle(admission)
+
+    def _take(self, admission: Admission) -> None:
+        if is_residential(admission.bed_class):
+            self.night_admission = admission.key
         else:
-            to.day_admissions.append(admission.key)
+            self.day_admissions.append(admission.key)
+        self.settle(admission)

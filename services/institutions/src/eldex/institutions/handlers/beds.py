@@ -114,6 +114,8 @@ async def admit_resident(command: AdmitResident, stores: Stores, now: datetime) 
     institution.must_admit(command.admitted_on, today)
     people = People(stores)
     resident_key = await people.survivor_of(command.resident_key)
+    for record in await people.records_of(resident_key):
+        record.must_be_free(bed.bed_class, command.admitted_on)
     return await _give(
         bed, resident_key, command.admitted_on, people, stores, command.agreement_number
     )
@@ -140,7 +142,7 @@ async def _give(
         previous_key=previous_key,
     )
     person = await people.of(resident_key)
-    person.enter(admission.key, bed.bed_class)
+    person.enter(admission)
     bed.occupy(admission.key, resident_key, day)
     stores.people.save(person)
     stores.beds.save(bed)

@@ -53,7 +53,7 @@ class People:
         bed = await self._stores.beds.get(admission.bed_key)
         person = await self.of(admission.resident_key)
         bed.release(day, cause)
-        person.leave(admission.key)
+        person.leave(admission)
         self._stores.beds.save(bed)
         self._stores.people.save(person)
         self._stores.admissions.save(admission)
@@ -74,12 +74,11 @@ class People:
     async def rename(self, admission: Admission, was: str) -> None:
         """Have bed and people follow an admission to another record of the person."""
         self._stores.admissions.save(admission)
-        if admission.ended_on is not None:
-            return
-        bed = await self._stores.beds.get(admission.bed_key)
-        if bed.occupant is not None:
-            bed.occupant.resident_key = admission.resident_key
-        self._stores.beds.save(bed)
+        if admission.ended_on is None:
+            bed = await self._stores.beds.get(admission.bed_key)
+            if bed.occupant is not None:
+                bed.occupant.resident_key = admission.resident_key
+            self._stores.beds.save(bed)
         before, after = await self.of(was), await self.of(admission.resident_key)
         before.hand_over(admission, after)
         self._stores.people.save(before)
@@ -141,12 +140,15 @@ async def give_back_on_reversal(resident_key: str, survivor_key: str, stores: St
     """The merge was wrong: what came from the record goes back to it; beds freed stay free."""
     people = People(stores)
     restored, direct = await people.of(resident_key), await people.of(survivor_key)
-    holder = await people.survivor_of(survivor_key)
+    holder = await people.of(await people.survivor_of(survivor_key))
     if restored.survivor_key == survivor_key:
         restored.survivor_key = ""
     direct.merged_keys = [key for key in direct.merged_keys if key != resident_key]
     stores.people.save(restored)
     stores.people.save(direct)
-    for admission in await stores.admissions.of_resident(holder):
+    held = await stores.admissions.of_resident(holder.key)
+    for admission in held:
         if admission.give_back(resident_key):
-            await people.rename(admission, holder)
+            await people.rename(admission, holder.key)
+    holder.settle_anew(admission for admission in held if admission.resident_key == holder.key)
+    stores.people.save(holder)
