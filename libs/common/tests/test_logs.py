@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind
 from eldex.common import logs, telemetry
 from eldex.common.identifiers import check_character, new_key
 from eldex.common.logs import logger
-from eldex.common.privacy import masked
+from eldex.common.privacy import masked, quotes_identity_number
 
 NUMBER = "11010519491231002X"  # the standard's own example (GB 11643), nobody's
 OLD_NUMBER = "110105491231002"
@@ -132,7 +132,17 @@ PLACES: dict[str, dict[str, Any]] = {
     "after letters": {"value": f"ID{NUMBER}", "other": f"resident_{NUMBER}.pdf"},
     "in a URL": {"value": f"https://x/residents/{NUMBER}?a=1"},
     "in groups": {"value": "110105 19491231 002X", "other": "110105-19491231-002X"},
+    "in more groups": {
+        "value": "110105 1949-12-31 002X",
+        "dashes": "110105–19491231–002–X",
+        "wide": "110105\u300019491231\u3000002X",
+        "unseen": "110105\u200b19491231\u200b002X",
+        "lines": "110105\n19491231\t002X",
+        "dots": "110105.19491231.002X",
+    },
     "in full width": {"value": "１１０１０５１９４９１２３１００２Ｘ"},
+    "fifteen digits in groups": {"value": "110105 491231 002", "other": "110105-491231-002"},
+    "fifteen digits in full width": {"value": "１１０１０５４９１２３１００２"},
     "as a whole number": {"value": 110105194912310021, "old": int(OLD_NUMBER)},
     "in a list": {"value": ["a", NUMBER], "tuple": (1, NUMBER)},
     "deep": {"value": {"a": [{"b": {"c": NUMBER}}]}},
@@ -154,7 +164,7 @@ def test_an_identity_number_is_masked_wherever_it_is_put(lines: Lines, place: st
     (line,) = lines()
     text = orjson.dumps(line).decode()
     assert "<identity-number>" in text
-    for number in (NUMBER, NUMBER.lower(), OLD_NUMBER, "19491231", "１９４９１２３１"):
+    for number in (NUMBER, NUMBER.lower(), OLD_NUMBER, "491231", "４９１２３１", "12-31"):
         assert number not in text
 
 
@@ -210,8 +220,11 @@ def test_what_is_no_identity_number_stays(lines: Lines) -> None:
         "511702001",
         "12,345.60",
         "1795320068657123456",
+        "250000, 181203, 500",
+        "0818-2123456、13800138000",
     ):
         assert masked(harmless) == harmless
+        assert not quotes_identity_number(harmless)
     logger().info("paid", amount_fen=1_234_560, at_ns=1_795_320_068_657_123_456, ok=True)
     (line,) = lines()
     assert (line["amount_fen"], line["ok"]) == (1_234_560, True)

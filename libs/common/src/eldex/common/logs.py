@@ -19,9 +19,10 @@ import orjson
 import structlog
 
 from eldex.common import telemetry
-from eldex.common.privacy import masked
+from eldex.common.privacy import GAP, masked
 
-_SUSPECT = re.compile(r"\d{6}[ -]?\d{6}")
+# A line of JSON has its line ends and tabs as two characters each.
+_SUSPECT = re.compile(rf"\d{{6}}(?:\d{{6}}|(?:\d\d){{0,2}}(?:{GAP}|\\[nrt])+\d\d)")
 
 
 def _rendered(line: MutableMapping[str, Any]) -> bytes:

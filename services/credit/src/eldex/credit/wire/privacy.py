@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
 from eldex.common.errors import InvalidRequest, Violation
+from eldex.common.privacy import quotes_identity_number
 
-_NUMBER = re.compile(
-    r"[1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
-)
 _CODES = frozenset({"credit_code", "key", "number", "request_id", "page_token"})
 """Fields that hold a code of their own kind, checked where it is read."""
 
@@ -26,7 +23,7 @@ def refuse_identity_numbers(request: Message) -> None:
             "NO_IDENTITY_NUMBER",
         )
         for field, text in _texts(request, "")
-        if _NUMBER.search(text)
+        if quotes_identity_number(text)
     ]
     if found:
         raise InvalidRequest(*found)
