@@ -31,6 +31,7 @@ from eldex.common.errors import Denied, DomainError, InvalidRequest, Kind, Overl
 from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.deadlines import Deadlines
+from eldex.common.rpc.free_text import refuse_identity_numbers
 from eldex.common.rpc.revocation import CertificateRevoked, Revocations, identity_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
 from eldex.common.rpc.streams import until
@@ -200,7 +201,7 @@ class Dispatcher:
             raise
 
     def admit(self, method: Method, payload: bytes, call: Call) -> Message:
-        """Let the caller in, read the request and check the contract's rules for its fields."""
+        """Let the caller in, read the request, check the contract's rules and what is written freely."""
         if not self._policy(call.caller, method.path):
             raise Denied(
                 missing=f"{call.caller} may not call this directly: call through the exchange",
@@ -209,6 +210,7 @@ class Dispatcher:
         request = _read(method, payload)
         if found := self._validator.collect_violations(request):
             raise InvalidRequest(*(violation(each) for each in found))
+        refuse_identity_numbers(request, payload)
         return request
 
     def _failure(self, error: Exception, call: Call) -> Failure:
