@@ -2,8 +2,8 @@
 
 `server`: commands arrive on the same stream of the same messages (or by unary gRPC), without TLS; a
 batch is one `find` and one transaction of one bulk replace and one insert into the outbox
-(synchronous PyMongo, two threads); a change stream of the outbox goes to Kafka with its token kept
-per batch. `projector`: raw `consume`, one bulk of version-guarded upserts, then the offset.
+(synchronous PyMongo, two threads), the events of a transaction in one document as the house has them; a
+change stream of the outbox goes to Kafka with its token kept per batch. `projector`: raw `consume`, one bulk of version-guarded upserts, then the offset.
 
 State, event and record have the content that the house gives them, and state has the same indexes.
 What it leaves out is what a framework is for: identity, policy, field rules, marks of requests and
@@ -113,7 +113,8 @@ class Slice:
             written = self.database["residents"].bulk_write(states, session=session)
             if written.matched_count != len(states):
                 raise AssertionError("the floor's commands never meet")
-            self.database["outbox"].insert_many(outbox, session=session)
+            bundle = {"_id": new_key("out"), "timestamp": now, "events": outbox}
+            self.database["outbox"].insert_one(bundle, session=session)
             if more:
                 self.database["marks"].insert_many(more[1::2], session=session)
                 self.database["residents_history"].insert_many(more[::2], session=session)
@@ -215,11 +216,11 @@ def relay(database: Any, bootstrap: str, topic: str) -> None:
         while True:
             change = stream.try_next()
             if change is not None:
-                entry = change["fullDocument"]
-                producer.produce(
-                    topic, entry["payload"], entry["aggregateid"], headers=headers_of(entry)
-                )
-                since += 1
+                for entry in change["fullDocument"]["events"]:
+                    producer.produce(
+                        topic, entry["payload"], entry["aggregateid"], headers=headers_of(entry)
+                    )
+                    since += 1
             if since and (change is None or since >= 2_000):
                 producer.flush()
                 database["checkpoints"].with_options(write_concern=WriteConcern(w=1)).replace_one(
