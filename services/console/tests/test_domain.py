@@ -87,6 +87,7 @@ def test_a_party_is_named_by_what_it_is_and_not_by_its_certificate() -> None:
     assert (
         party_of("511700/member/police/household-registration") == "police/household-registration"
     )
+    assert party_of("member/police/household-registration") == "police/household-registration"
     assert party_of("partner-500100/elder-care") == "partner-500100/elder-care"
 
 

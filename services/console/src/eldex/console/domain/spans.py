@@ -85,6 +85,7 @@ def instant(microseconds: int) -> datetime:
 def party_of(caller: str) -> str:
     """An identity as a party of the map.
 
-    `511700/service/exchange` is `exchange`, `511700/member/police/hukou` is `police/hukou`.
+    `511700/service/exchange` is `exchange`; `511700/member/police/hukou`, and `member/police/hukou` as
+    the exchange's log names it, are `police/hukou`.
     """
-    return re.sub(r"^[0-9]{6}/(?:service|member)/", "", caller)
+    return re.sub(r"^(?:[0-9]{6}/)?(?:service|member)/", "", caller)
