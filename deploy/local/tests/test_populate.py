@@ -8,9 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from eldex.local import cli
 from eldex.local.narrating import Words, languages, said
 from eldex.local.populate import Inhabitants, choose, scale_of
 from eldex.local.stack import BadSetting
@@ -27,18 +25,6 @@ def test_a_size_is_given_as_a_share(text: str, scale: Fraction) -> None:
 def test_a_size_that_is_none_is_refused_with_what_to_give(text: str) -> None:
     with pytest.raises(ValueError, match=r"from 1/1000 .* to 1 .* such as 1/100 or 0.01"):
         scale_of(text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said_of_it"),
-    [(["--scale", "2"], "1/1000"), (["--seed", "-3"], "greater than or equal to 0")],
-)
-def test_a_wrong_option_is_told_before_anything_is_started(
-    arguments: list[str], said_of_it: str
-) -> None:
-    done = CliRunner().invoke(cli.app, ["up", *arguments])
-    assert done.exit_code == 2
-    assert said_of_it in done.output
 
 
 def test_a_city_keeps_its_people_and_takes_no_others_beside_them(tmp_path: Path) -> None:

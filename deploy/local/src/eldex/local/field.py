@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import grpc
@@ -129,9 +130,11 @@ class Department:
             await asyncio.sleep(0.05)
 
     async def events(
-        self, name: str, *, after_cursor: int | None = None
+        self, name: str, *, after_cursor: int | None = None, since: datetime | None = None
     ) -> AsyncIterator[agreement_pb2.DeliveredEvent]:
         """The events of a subscription, as they come; from its acknowledged cursor by default.
+
+        `since`: those that happen from an instant on.
 
         A stream ends now and then (UNAVAILABLE): connections have an age, and servers are replaced. A
         subscriber goes on from where it stands, and so does this.
@@ -145,6 +148,8 @@ class Department:
             request = exchange_service_pb2.SubscribeRequest(subscription_name=name)
             if after_cursor is not None:
                 request.after_cursor = after_cursor
+            elif since is not None:
+                request.from_time.FromDatetime(since)
             stream = subscribe(request)
             try:
                 async for delivery in stream:
@@ -186,20 +191,21 @@ class Watcher:
         self._more = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, after_cursor: int | None = 0) -> None:
-        """Begin to watch."""
-        self._task = asyncio.create_task(self._watch(after_cursor))
+    def start(self, after_cursor: int | None = None, since: datetime | None = None) -> None:
+        """Begin to watch, as `Department.events` does."""
+        events = self._department.events(self._name, after_cursor=after_cursor, since=since)
+        self._task = asyncio.create_task(self._watch(events))
 
-    async def _watch(self, after_cursor: int | None) -> None:
+    async def _watch(self, events: AsyncIterator[agreement_pb2.DeliveredEvent]) -> None:
         try:
-            await self._follow(after_cursor)
+            await self._follow(events)
         finally:
             async with self._more:
                 self._more.notify_all()
 
-    async def _follow(self, after_cursor: int | None) -> None:
+    async def _follow(self, events: AsyncIterator[agreement_pb2.DeliveredEvent]) -> None:
         pool = descriptor_pool.Default()
-        async for delivered in self._department.events(self._name, after_cursor=after_cursor):
+        async for delivered in events:
             kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(delivered.event_type))
             found = Seen(time.perf_counter(), delivered, kind.FromString(delivered.payload))
             async with self._more:
@@ -289,6 +295,6 @@ async def field_of(stack: Stack, *, watching: bool = True) -> AsyncIterator[Fiel
         watcher = Watcher(departments["operations"], "watch")
         partner = Watcher(departments["partner"], "money-follows-the-person")
         for each in (watcher, partner) if watching else ():
-            each.start(after_cursor=None)
+            each.start()
             closing.push_async_callback(each.stop)
         yield Field(stack, departments, watcher, partner)

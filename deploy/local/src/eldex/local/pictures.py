@@ -56,10 +56,10 @@ async def take(url: str, password: str, folder: Path) -> list[Path]:
             page = await _signed_in(desk, url, password)
             trace = await _newest_trace(page, url)
             matter = f"/matters?q={trace}"
-            record = await _newest_record(page, url, trace)
+            record = await _first_record(page, url, trace)
             for name, path in {
                 "overview": "/",
-                "traces": "/traces?window=1d",
+                "traces": "/traces?window=1d&service=registry",
                 "trace": f"/traces/{trace}",
                 "matter": matter,
                 "map": "/map?window=1d",
@@ -68,13 +68,13 @@ async def take(url: str, password: str, folder: Path) -> list[Path]:
                 "subscribers": "/subscribers",
                 "catalogue": "/catalogue",
             }.items():
-                await page.goto(url + path)
+                await _open(page, url + path)
                 taken.append(await _shoot(page, folder / f"{name}-{language}.png"))
             phone = await chromium.new_context(
                 viewport=_PHONE, locale=locale, storage_state=await desk.storage_state()
             )
             small = await phone.new_page()
-            await small.goto(url + matter)
+            await _open(small, url + matter)
             taken.append(await _shoot(small, folder / f"phone-{language}.png"))
         await chromium.close()
     return taken
@@ -104,12 +104,20 @@ async def _newest_trace(page: Page, url: str) -> str:
     return page.url.rpartition("/")[2]
 
 
-async def _newest_record(page: Page, url: str, trace: str) -> str:
-    """The newest record of the story in the message log; the search itself, if there is none."""
+async def _first_record(page: Page, url: str, trace: str) -> str:
+    """The record of the call that the story begins with; the search itself, if there is none."""
     search = f"/log?window=all&trace={trace}"
     await page.goto(url + search)
     found = page.locator("tbody a[href^='/log/']")
-    return await found.first.get_attribute("href") or search if await found.count() else search
+    return await found.last.get_attribute("href") or search if await found.count() else search
+
+
+async def _open(page: Page, address: str) -> None:
+    """Go there; a page that tells of a failure is no picture."""
+    answer = await page.goto(address)
+    if answer is None or not answer.ok:
+        said = await page.locator("main").inner_text()
+        raise PartFailed(f"{address} could not be shown: {' '.join(said.split())}")
 
 
 async def _shoot(page: Page, file: Path) -> Path:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -38,6 +38,7 @@ from eldex.local.stack import Stack
 FIND = "RegistryService/FindResident"
 _PURPOSE = "cross-city-settlement"
 _BACK_WITHIN_SECONDS = 90.0
+_ASKED_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ async def side_of(stack: Stack, other: Stack) -> AsyncIterator[Side]:
 
     abroad = member(f"member/partner-{theirs}/elder-care", _PURPOSE)
     watcher = Watcher(abroad, "what-happens-there")
-    watcher.start()
+    watcher.start(since=datetime.now(UTC))
     try:
         yield Side(
             stack,
@@ -179,17 +180,26 @@ async def _trusting(side: Side, co_signed_by: Side) -> Policy:
 
 async def _co_signed_bundle(asker: Department, receipt: str) -> Bundle:
     """What a receipt is redeemed for, once a partner has co-signed a head that covers the record."""
-    request = evidence_pb.GetBundleRequest(receipt=receipt, cosigned=True)
+    index, newest = Receipt.parse(receipt).index, 0
     async with asyncio.timeout(_BACK_WITHIN_SECONDS):
-        while True:
-            try:
-                got = await asker.ask("EvidenceService/GetBundle", request)
-            except Refused as refused:
-                if refused.reason != NoCosignature.reason:
-                    raise
-            else:
-                return Bundle.parse(got.reply.bundle)
-            await asyncio.sleep(0.2)
+        while newest <= index:
+            await asyncio.sleep(_ASKED_AGAIN_SECONDS)
+            newest = await _co_signed_size(asker)
+    request = evidence_pb.GetBundleRequest(receipt=receipt, cosigned=True)
+    told = await asker.ask("EvidenceService/GetBundle", request)
+    return Bundle.parse(told.reply.bundle)
+
+
+async def _co_signed_size(asker: Department) -> int:
+    """How many records the newest head covers that a partner has co-signed; 0: none has yet."""
+    request = evidence_pb.GetCheckpointRequest(cosigned=True)
+    try:
+        told = await asker.ask("EvidenceService/GetCheckpoint", request)
+    except Refused as refused:
+        if refused.reason != NoCosignature.reason:
+            raise
+        return 0
+    return int(told.reply.log_size)
 
 
 async def followed(side: Side, kind: type[Message], key: str) -> Any:
@@ -254,7 +264,7 @@ async def two_cities(
         size, at = head.checkpoint.size, _clock_time(head.witnesses[witness])
         tell.remark(
             Words(
-                f"{witness} 于 {at} 共签了 {log} 日志前 {size} 条记录的检查点，eldex.evidence 验证通过",
+                f"{witness} 于 {at} 联署了 {log} 日志前 {size} 条记录的检查点，eldex.evidence 验证通过",
                 f"{witness} co-signed the checkpoint of {log}'s first {size} records at {at}: "
                 "verified by eldex.evidence",
             )
