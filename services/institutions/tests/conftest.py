@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
@@ -43,6 +44,8 @@ class Field:
         self._validator = shared_validator()
         self._rpcs = descriptor_pool.Default().FindServiceByName(SERVICE).methods_by_name
         self._codes = 0
+        self._registered: set[str] = set()
+        self._registering = asyncio.Lock()
 
     async def ask(self, rpc: str, language: str = "en", **fields: Any) -> Any:
         """Call an rpc with these fields, as the exchange would; days may be `date`s."""
@@ -79,10 +82,11 @@ class Field:
             "address": "东城街道滨河路 1 号",
             "profit_nature": institution_pb2.PROFIT_NATURE_NON_PROFIT,
             "opens_on": self.ago(400),
+            "established_on": self.ago(500),
             "papers": [paper("COMMITMENT", "承诺〔2025〕8 号")],
         }
         return institution_record_pb2.InstitutionDetails(
-            **{name: proto(value) for name, value in (fields | more).items()}
+            **{name: proto(day) for name, day in (fields | more).items() if day is not None}
         )
 
     async def file(
@@ -126,7 +130,8 @@ class Field:
         return [bed.bed_key for bed in reply.beds]
 
     async def admit(self, resident: str, bed: str, day: date | None = None) -> Any:
-        """Give a person a bed; returns the admission."""
+        """Give a person a bed, of whom the registry has told; returns the admission."""
+        await self.registers(resident)
         reply = await self.ask(
             "AdmitResident",
             resident_key=resident,
@@ -143,6 +148,14 @@ class Field:
     async def admission(self, key: str) -> Any:
         """The admission as it is now."""
         return (await self.ask("GetAdmission", admission_key=key)).admission
+
+    async def registers(self, resident: str) -> None:
+        """The registry tells of a resident, once."""
+        async with self._registering:
+            if resident not in self._registered:
+                self._registered.add(resident)
+                told = registry.ResidentRegistered(resident_key=resident, region_code="511702")
+                await self.memory.deliver(told, producer="registry")
 
     async def dies(self, resident: str, day: date) -> None:
         """The registry tells of a death."""

@@ -21,6 +21,7 @@ from eldex.institutions.domain.admission import (
     BedGiven,
     ResidentDaySettled,
     ResidentIsDeceased,
+    ResidentUnknown,
 )
 from eldex.institutions.domain.bed import (
     BedClassForbidden,
@@ -133,6 +134,18 @@ async def test_no_bed_day_counts_for_the_dead_even_if_the_home_told_a_later_disc
     )
 
 
+async def test_nobody_has_a_bed_of_whom_the_registry_has_not_told(field: Any) -> None:
+    """A bed for a key that stands for nobody would be subsidised."""
+    (bed,) = await field.beds(await field.open())
+    admit = {"bed_key": bed, "admitted_on": field.ago(1)}
+    with pytest.raises(ResidentUnknown, match="try again in a moment"):
+        await field.ask("AdmitResident", resident_key="res_nobody", **admit)
+    assert field.memory.events(events.BedOccupied) == []
+    await field.registers("res_wang")
+    admitted = await field.ask("AdmitResident", resident_key="res_wang", **admit)
+    assert admitted.admission.state == 1
+
+
 async def test_a_death_told_before_the_admission_forbids_it(field: Any) -> None:
     (bed,) = await field.beds(await field.open())
     await field.dies("res_wang", field.ago(3))
@@ -176,59 +189,6 @@ async def test_a_death_and_an_admission_at_the_same_moment_leave_no_bed_to_the_d
     assert sum(each.occupied_count for each in counts.occupancies) == 0
 
 
-async def test_an_admission_goes_over_to_the_survivor_and_back(field: Any) -> None:
-    (bed,) = await field.beds(await field.open())
-    admitted = await field.admit("res_wang", bed)
-    for _ in range(2):
-        await field.merges("res_wang", "res_wang_2")
-    carried = await field.admission(admitted.admission_key)
-    assert (carried.resident_key, list(carried.carried_from)) == ("res_wang_2", ["res_wang"])
-    other = (await field.beds(carried.institution_key))[0]
-    with pytest.raises(AlreadyAdmitted):
-        await field.admit("res_wang", other)
-    for _ in range(2):
-        await field.unmerges("res_wang", "res_wang_2")
-    back = await field.admission(admitted.admission_key)
-    assert (back.resident_key, list(back.carried_from)) == ("res_wang", [])
-    assert (await field.admit("res_wang_2", other)).resident_key == "res_wang_2"
-    await field.dies("res_wang", field.ago(1))
-    (told,) = field.memory.events(events.BedReleased)
-    assert told.resident_key == "res_wang"
-
-
-@pytest.mark.parametrize("first_known", [0, 1])
-async def test_a_chain_of_merges_may_be_told_in_any_order(field: Any, first_known: int) -> None:
-    (bed,) = await field.beds(await field.open())
-    admitted = await field.admit("res_a", bed)
-    merges = [("res_a", "res_b"), ("res_b", "res_c")]
-    for merged, survivor in (merges[first_known], merges[1 - first_known]):
-        await field.merges(merged, survivor)
-    carried = await field.admission(admitted.admission_key)
-    assert (carried.resident_key, list(carried.carried_from)) == ("res_c", ["res_a", "res_b"])
-    await field.unmerges("res_a", "res_b")
-    assert (await field.admission(admitted.admission_key)).resident_key == "res_a"
-
-
-async def test_two_beds_of_what_proves_one_person_are_left_to_a_clerk_and_freed_by_death(
-    field: Any,
-) -> None:
-    beds = await field.beds(await field.open(), 2)
-    first, second = await field.admit("res_a", beds[0]), await field.admit("res_b", beds[1])
-    await field.merges("res_a", "res_b")
-    assert (await field.admission(first.admission_key)).resident_key == "res_a"
-    assert (await field.admission(second.admission_key)).resident_key == "res_b"
-    await field.dies("res_b", field.ago(1))
-    assert {told.bed_key for told in field.memory.events(events.BedReleased)} == set(beds)
-
-
-async def test_a_record_merged_into_a_dead_one_frees_its_bed(field: Any) -> None:
-    (bed,) = await field.beds(await field.open())
-    admitted = await field.admit("res_a", bed)
-    await field.dies("res_b", field.ago(5))
-    await field.merges("res_a", "res_b")
-    assert day_of((await field.admission(admitted.admission_key)).ended_on) == field.ago(5)
-
-
 async def test_nobody_is_admitted_to_nights_that_were_spent_in_another_bed(field: Any) -> None:
     """王 left on the 5th last day; a second home tells an admission of the 40th: both were paid."""
     beds = await field.beds(await field.open(), 2)
@@ -242,43 +202,6 @@ async def test_nobody_is_admitted_to_nights_that_were_spent_in_another_bed(field
     (place,) = await field.beds(centre, bed_class="DAY")
     assert (await field.admit("res_wang", place, field.ago(40))).state == 1
     assert (await field.admit("res_wang", beds[1], field.ago(5))).state == 1
-
-
-async def test_nights_of_a_merged_record_are_settled_for_the_survivor_until_it_was_wrong(
-    field: Any,
-) -> None:
-    beds = await field.beds(await field.open(), 2)
-    first = await field.admit("res_a", beds[0], field.ago(50))
-    left = {"admission_key": first.admission_key, "discharged_on": field.ago(5)}
-    await field.ask("DischargeResident", **left)
-    await field.merges("res_a", "res_b")
-    for record in ("res_a", "res_b"):
-        with pytest.raises(ResidentDaySettled):
-            await field.admit(record, beds[1], field.ago(40))
-    await field.unmerges("res_a", "res_b")
-    with pytest.raises(ResidentDaySettled):
-        await field.admit("res_a", beds[1], field.ago(40))
-    assert (await field.admit("res_b", beds[1], field.ago(40))).resident_key == "res_b"
-
-
-async def test_a_merged_record_that_kept_its_bed_leaves_no_second_one_to_the_survivor(
-    field: Any,
-) -> None:
-    beds = await field.beds(await field.open(), 3)
-    kept = await field.admit("res_a", beds[0], field.ago(50))
-    own = await field.admit("res_b", beds[1], field.ago(50))
-    await field.merges("res_a", "res_b")
-    await field.ask(
-        "DischargeResident", admission_key=own.admission_key, discharged_on=field.ago(30)
-    )
-    with pytest.raises(AlreadyAdmitted):
-        await field.admit("res_b", beds[2], field.ago(20))
-    await field.ask(
-        "DischargeResident", admission_key=kept.admission_key, discharged_on=field.ago(10)
-    )
-    with pytest.raises(ResidentDaySettled):
-        await field.admit("res_b", beds[2], field.ago(20))
-    assert (await field.admit("res_b", beds[2], field.ago(10))).resident_key == "res_b"
 
 
 async def test_a_day_place_goes_along_with_a_bed_and_only_that(field: Any) -> None:

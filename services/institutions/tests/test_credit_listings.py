@@ -76,7 +76,7 @@ async def test_two_listings_hold_until_both_are_lifted(field: Any) -> None:
 
 
 async def test_a_listing_holds_at_all_places_of_an_operator_and_at_later_ones(field: Any) -> None:
-    code = field.new_code("91")
+    code = field.new_code("52")
     first, second = await field.open(code=code), await field.open(code=code, site="二分院")
     await field.punishes(code, "lst_1", field.ago(1))
     assert not (await field.institution(first)).admits

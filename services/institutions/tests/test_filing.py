@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from eldex.institutions.domain.days import DayImpossible
 from eldex.institutions.domain.filing import (
     CommitmentMissing,
     CorrectionsMissing,
+    EstablishmentMissing,
+    NatureContradicted,
     NotThisAuthority,
 )
 from eldex.institutions.domain.institution import (
@@ -26,8 +28,8 @@ from eldex.institutions.domain.institution import (
     NoticeTooShort,
     NotOperatingThen,
     ResettlementPlanMissing,
-    SiteAlreadyFiled,
 )
+from eldex.institutions.domain.operator import OneNature, SiteAlreadyFiled
 from eldex.institutions.domain.status import AwaitsReview, StatusForbids
 
 FILED, OPERATING = 4, 5
@@ -134,12 +136,91 @@ async def test_a_review_that_fails_sends_the_filing_back_to_its_beginning(field:
     assert list(amended.institution.awaits) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("authority", ["12", "52", "91", "A1", "N2", "Y1"])
-async def test_codes_of_every_authority_are_taken(field: Any, authority: str) -> None:
+PUBLIC, NON_PROFIT, FOR_PROFIT = 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("authority", "nature"),
+    [("12", PUBLIC), ("52", NON_PROFIT), ("91", FOR_PROFIT), ("92", FOR_PROFIT)]
+    + [(authority, nature) for authority in ("A1", "N2", "Y1") for nature in (1, 2, 3)],
+)
+async def test_codes_of_every_authority_are_taken(field: Any, authority: str, nature: int) -> None:
     code = field.new_code(authority)
-    filed = await field.file(code=code)
+    filed = await field.file(code=code, profit_nature=nature)
     found = await field.ask("FindInstitution", credit_code=f" {code[:9]} {code[9:].lower()}")
     assert found.institutions[0].institution_key == filed.institution_key
+
+
+@pytest.mark.parametrize(
+    ("authority", "nature"),
+    [
+        *(("91", NON_PROFIT), ("92", PUBLIC), ("93", NON_PROFIT), ("11", FOR_PROFIT)),
+        *(("12", NON_PROFIT), ("51", FOR_PROFIT), ("52", FOR_PROFIT), ("53", PUBLIC)),
+    ],
+)
+async def test_a_nature_that_the_code_contradicts_is_not_filed(
+    field: Any, authority: str, nature: int
+) -> None:
+    """A company that files as non-profit would be paid the subsidies of those that are (M001-48)."""
+    with pytest.raises(NatureContradicted, match=f"begins with {authority}"):
+        await field.file(code=field.new_code(authority), profit_nature=nature)
+
+
+async def test_one_organisation_has_one_nature_at_all_its_places(field: Any) -> None:
+    village = field.new_code("N2")
+    first = await field.file(code=village, site="一", profit_nature=PUBLIC)
+    with pytest.raises(OneNature, match=first.institution_key):
+        await field.file(code=village, site="二", profit_nature=NON_PROFIT)
+    second = await field.file(code=village, site="二", profit_nature=PUBLIC)
+    send_back = {"authority_code": "511702", "corrections": "经营性质有误"}
+    await field.ask("ReturnFiling", institution_key=second.institution_key, **send_back)
+    amend = {"institution_key": second.institution_key, "note": "更正"}
+    with pytest.raises(OneNature):
+        await field.ask("AmendFiling", **amend, details=field.details(site="二"))
+    withdraw = {"institution_key": first.institution_key, "closed_on": field.today}
+    await field.ask("CloseInstitution", **withdraw)
+    amended = await field.ask("AmendFiling", **amend, details=field.details(site="二"))
+    assert amended.institution.details.profit_nature == NON_PROFIT
+
+
+async def test_years_of_operation_are_not_typed_but_filed_and_accepted(field: Any) -> None:
+    """Twelve months in operation are worth money (M001-48, M001-49): a county has seen what they rest on."""
+    with pytest.raises(EstablishmentMissing, match=str(field.ago(400))):
+        await field.file(established_on=None)
+    with pytest.raises(DayImpossible, match="the organisation began"):
+        await field.file(established_on=field.ago(399))
+    with pytest.raises(DayImpossible, match="future"):
+        await field.file(opens_on=field.ago(-9), established_on=field.ago(-1))
+    filed = await field.file()
+    declared = filed.details.established_on
+    assert date(declared.year, declared.month, declared.day) == field.ago(500)
+    key = filed.institution_key
+    await field.accept(key, "511702")
+    for never in (date(1900, 1, 1), field.ago(401)):
+        with pytest.raises(DayImpossible, match="the day that the filing gives"):
+            await field.ask("StartOperation", institution_key=key, opened_on=never)
+    with pytest.raises(DetailFixed):
+        await field.ask(
+            "AmendFiling",
+            institution_key=key,
+            note="更正",
+            details=field.details(opens_on=field.ago(700), established_on=field.ago(900)),
+        )
+    untold = {"institution_key": key, "note": "未填成立日期"}
+    amended = await field.ask("AmendFiling", **untold, details=field.details(established_on=None))
+    assert amended.institution.details.established_on == declared
+    opened = await field.ask("StartOperation", institution_key=key, opened_on=field.ago(400))
+    assert opened.institution.status == OPERATING
+
+
+async def test_a_home_that_opens_sooner_than_it_meant_to_needs_no_other_day(field: Any) -> None:
+    filed = await field.file(opens_on=field.ago(-30), established_on=None)
+    await field.accept(filed.institution_key, "511702")
+    start = {"institution_key": filed.institution_key}
+    with pytest.raises(DayImpossible):
+        await field.ask("StartOperation", **start, opened_on=field.ago(1))
+    opened = await field.ask("StartOperation", **start, opened_on=field.today)
+    assert opened.institution.status == OPERATING
 
 
 async def test_a_mistyped_code_or_an_unknown_division_is_refused(field: Any) -> None:
@@ -155,10 +236,10 @@ async def test_a_mistyped_code_or_an_unknown_division_is_refused(field: Any) -> 
 
 async def test_an_operator_files_each_place_once(field: Any) -> None:
     code = field.new_code("91")
-    first = await field.file(code=code)
+    first = await field.file(code=code, profit_nature=FOR_PROFIT)
     with pytest.raises(SiteAlreadyFiled):
-        await field.file(code=code)
-    second = await field.file(code=code, site="滨河分院")
+        await field.file(code=code, profit_nature=FOR_PROFIT)
+    second = await field.file(code=code, site="滨河分院", profit_nature=FOR_PROFIT)
     found = await field.ask("FindInstitution", credit_code=code)
     assert [i.institution_key for i in found.institutions] == [
         first.institution_key,

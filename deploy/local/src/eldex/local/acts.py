@@ -176,6 +176,7 @@ async def open_home(
             address="通川区（虚构）",
             profit_nature=institution_pb2.PROFIT_NATURE_NON_PROFIT,
             opens_on=on(opened_on),
+            established_on=on(opened_on),
             papers=papers("2024"),
         ),
     )
@@ -195,8 +196,8 @@ async def open_home(
 async def admit(
     field: Field, resident_key: str, bed_key: str, admitted_on: str, language: str = "en"
 ) -> Told:
-    """Civil affairs record that a resident has a bed."""
-    return await field["civil-affairs"].ask(
+    """Civil affairs record that a resident has a bed, once they have heard of the resident."""
+    return await field["civil-affairs"].ask_when_known(
         "InstitutionsService/AdmitResident",
         bed_calls_pb2.AdmitResidentRequest(
             resident_key=resident_key,

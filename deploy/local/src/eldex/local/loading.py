@@ -177,6 +177,7 @@ async def _open(
             address=f"{city.plan.divisions.get(each.region).name}（虚构）",
             profit_nature=_NATURES[each.nature],
             opens_on=_day(each.filed_on),
+            established_on=_day(each.filed_on),
             papers=acts.papers(each.filing_number, medical=each.medical_care),
         ),
     )
@@ -221,7 +222,7 @@ async def _admit(field: Field, person: FictionalResident, key: str, bed_keys: li
         admitted_on=_day(person.stay.admitted_on),
         agreement_number=f"服务协议-{person.serial}（虚构）",
     )
-    await field["civil-affairs"].ask(
+    await field["civil-affairs"].ask_when_known(
         "InstitutionsService/AdmitResident", _once(request), timeout_seconds=_PATIENCE_SECONDS
     )
 

@@ -27,6 +27,12 @@ def tables() -> Tables:
     return Tables(Divisions.load(), WorkingDays(), seeds())
 
 
+async def _registered(
+    told: registry.ResidentRegistered, _meta: EventMeta, stores: Stores, _now: datetime
+) -> None:
+    await people.know(told.resident_key, stores)
+
+
 async def _deceased(
     told: registry.ResidentDeceased, _meta: EventMeta, stores: Stores, _now: datetime
 ) -> None:
@@ -76,6 +82,7 @@ async def _pardoned(
 
 
 SUBSCRIPTIONS: Subscriptions[Stores] = {
+    registry.ResidentRegistered: _registered,
     registry.ResidentDeceased: _deceased,
     registry.ResidentDeathRevoked: _death_revoked,
     registry.ResidentMerged: _merged,

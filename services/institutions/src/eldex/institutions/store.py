@@ -11,8 +11,8 @@ from eldex.institutions.domain.admission import Admission, BedGiven, Person
 from eldex.institutions.domain.bed import Bed, LabelInService
 from eldex.institutions.domain.events import BedClass, InstitutionKind
 from eldex.institutions.domain.grading import Grade
-from eldex.institutions.domain.institution import Institution, SiteFiled
-from eldex.institutions.domain.operator import Operator
+from eldex.institutions.domain.institution import Institution
+from eldex.institutions.domain.operator import Operator, SiteFiled
 from eldex.institutions.domain.parameters import Parameter, ParameterSet
 from eldex.institutions.domain.status import Status
 from eldex.institutions.domain.supervision import Hazard, Inspection, Penalty

@@ -221,6 +221,7 @@ class InstitutionDetails(_message.Message):
     INCLUSIVE_FIELD_NUMBER: _builtins.int
     OPENS_ON_FIELD_NUMBER: _builtins.int
     PAPERS_FIELD_NUMBER: _builtins.int
+    ESTABLISHED_ON_FIELD_NUMBER: _builtins.int
     institution_name: _builtins.str
     """Its name."""
     site: _builtins.str
@@ -233,11 +234,17 @@ class InstitutionDetails(_message.Message):
     """Whether it takes part in inclusive care (普惠) and so in its price rule (M002-52)."""
     @_builtins.property
     def opens_on(self) -> _date_pb2.Date:
-        """The day it opens or opened."""
+        """The day it opens or opened. Before the day of the filing it takes `established_on`."""
 
     @_builtins.property
     def papers(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilingPaper]:
         """The papers of the filing."""
+
+    @_builtins.property
+    def established_on(self) -> _date_pb2.Date:
+        """The day on which the organisation was registered (成立日期), as its certificate of registration says: declared by
+        the institution, held against the certificate by the authority that accepts. Nothing opens before it.
+        """
 
     def __init__(
         self,
@@ -249,10 +256,11 @@ class InstitutionDetails(_message.Message):
         inclusive: _builtins.bool = ...,
         opens_on: _date_pb2.Date | None = ...,
         papers: _abc.Iterable[Global___FilingPaper] | None = ...,
+        established_on: _date_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["opens_on", b"opens_on"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["established_on", b"established_on", "opens_on", b"opens_on"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "inclusive", b"inclusive", "institution_name", b"institution_name", "opens_on", b"opens_on", "papers", b"papers", "profit_nature", b"profit_nature", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "established_on", b"established_on", "inclusive", b"inclusive", "institution_name", b"institution_name", "opens_on", b"opens_on", "papers", b"papers", "profit_nature", b"profit_nature", "site", b"site"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -219,9 +219,11 @@ class InstitutionsServiceServicer:
     """
 
     def FileInstitution(self, request, context):
-        """File an institution (备案, M002-06). One operator files each of its places once.
+        """File an institution (备案, M002-06). One operator files each of its places once, all
+        with one nature, which is the one that its credit code tells.
 
-        Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED.
+        Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED, ONE_NATURE, NATURE_CONTRADICTED,
+        ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,7 +250,8 @@ class InstitutionsServiceServicer:
     def AmendFiling(self, request, context):
         """Correct a returned filing, or tell a change after it was filed. Nature and place of a filed institution do not change.
 
-        Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED.
+        Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED, ONE_NATURE,
+        NATURE_CONTRADICTED, ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -264,7 +267,7 @@ class InstitutionsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartOperation(self, request, context):
-        """Open a filed institution: from now on it may admit.
+        """Open a filed institution: from now on it may admit. It opened before the filing only if the filing said so.
 
         Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DAY_IMPOSSIBLE.
         """
@@ -401,8 +404,8 @@ class InstitutionsServiceServicer:
     def AdmitResident(self, request, context):
         """Give a person a bed. No bed is given twice, and nobody has two, day places aside.
 
-        Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, RESIDENT_DECEASED, STATUS_FORBIDS,
-        ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+        Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+        RESIDENT_DAY_SETTLED, RESIDENT_UNKNOWN, RESIDENT_DECEASED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -420,8 +423,8 @@ class InstitutionsServiceServicer:
     def TransferResident(self, request, context):
         """Give a person another bed, here or elsewhere. Within one institution also while it admits nobody.
 
-        Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, STATUS_FORBIDS,
-        ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+        Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+        RESIDENT_DAY_SETTLED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,11 @@ class InstitutionsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InstitutionsServiceAsyncStub: ...
     FileInstitution: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.FileInstitutionRequest, _filing_calls_pb2.FileInstitutionResponse]
-    """File an institution (备案, M002-06). One operator files each of its places once.
+    """File an institution (备案, M002-06). One operator files each of its places once, all
+    with one nature, which is the one that its credit code tells.
 
-    Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED.
+    Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED, ONE_NATURE, NATURE_CONTRADICTED,
+    ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
     """
     AcceptFiling: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.AcceptFilingRequest, _filing_calls_pb2.AcceptFilingResponse]
     """Accept a filing, for the authority whose turn it is: the county; for sojourn medical care also the prefecture (M000-30).
@@ -53,7 +55,8 @@ class InstitutionsServiceStub:
     AmendFiling: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.AmendFilingRequest, _filing_calls_pb2.AmendFilingResponse]
     """Correct a returned filing, or tell a change after it was filed. Nature and place of a filed institution do not change.
 
-    Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED.
+    Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED, ONE_NATURE,
+    NATURE_CONTRADICTED, ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
     """
     ReviewFiling: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.ReviewFilingRequest, _filing_calls_pb2.ReviewFilingResponse]
     """Review a filing at the region's department, after county and prefecture have accepted it (M000-30).
@@ -61,7 +64,7 @@ class InstitutionsServiceStub:
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, NOT_THIS_AUTHORITY, CORRECTIONS_MISSING.
     """
     StartOperation: _grpc.UnaryUnaryMultiCallable[_filing_calls_pb2.StartOperationRequest, _filing_calls_pb2.StartOperationResponse]
-    """Open a filed institution: from now on it may admit.
+    """Open a filed institution: from now on it may admit. It opened before the filing only if the filing said so.
 
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DAY_IMPOSSIBLE.
     """
@@ -138,8 +141,8 @@ class InstitutionsServiceStub:
     AdmitResident: _grpc.UnaryUnaryMultiCallable[_bed_calls_pb2.AdmitResidentRequest, _bed_calls_pb2.AdmitResidentResponse]
     """Give a person a bed. No bed is given twice, and nobody has two, day places aside.
 
-    Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, RESIDENT_DECEASED, STATUS_FORBIDS,
-    ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+    Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+    RESIDENT_DAY_SETTLED, RESIDENT_UNKNOWN, RESIDENT_DECEASED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
     """
     DischargeResident: _grpc.UnaryUnaryMultiCallable[_bed_calls_pb2.DischargeResidentRequest, _bed_calls_pb2.DischargeResidentResponse]
     """End an admission; the bed is free from that day on.
@@ -149,8 +152,8 @@ class InstitutionsServiceStub:
     TransferResident: _grpc.UnaryUnaryMultiCallable[_bed_calls_pb2.TransferResidentRequest, _bed_calls_pb2.TransferResidentResponse]
     """Give a person another bed, here or elsewhere. Within one institution also while it admits nobody.
 
-    Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, STATUS_FORBIDS,
-    ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+    Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+    RESIDENT_DAY_SETTLED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
     """
     GetAdmission: _grpc.UnaryUnaryMultiCallable[_bed_calls_pb2.GetAdmissionRequest, _bed_calls_pb2.GetAdmissionResponse]
     """Read one admission.
@@ -216,9 +219,11 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     FileInstitution: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.FileInstitutionRequest, _filing_calls_pb2.FileInstitutionResponse]  # type: ignore[assignment]
-    """File an institution (备案, M002-06). One operator files each of its places once.
+    """File an institution (备案, M002-06). One operator files each of its places once, all
+    with one nature, which is the one that its credit code tells.
 
-    Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED.
+    Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED, ONE_NATURE, NATURE_CONTRADICTED,
+    ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
     """
     AcceptFiling: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.AcceptFilingRequest, _filing_calls_pb2.AcceptFilingResponse]  # type: ignore[assignment]
     """Accept a filing, for the authority whose turn it is: the county; for sojourn medical care also the prefecture (M000-30).
@@ -233,7 +238,8 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     AmendFiling: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.AmendFilingRequest, _filing_calls_pb2.AmendFilingResponse]  # type: ignore[assignment]
     """Correct a returned filing, or tell a change after it was filed. Nature and place of a filed institution do not change.
 
-    Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED.
+    Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED, ONE_NATURE,
+    NATURE_CONTRADICTED, ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
     """
     ReviewFiling: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.ReviewFilingRequest, _filing_calls_pb2.ReviewFilingResponse]  # type: ignore[assignment]
     """Review a filing at the region's department, after county and prefecture have accepted it (M000-30).
@@ -241,7 +247,7 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, NOT_THIS_AUTHORITY, CORRECTIONS_MISSING.
     """
     StartOperation: _aio.UnaryUnaryMultiCallable[_filing_calls_pb2.StartOperationRequest, _filing_calls_pb2.StartOperationResponse]  # type: ignore[assignment]
-    """Open a filed institution: from now on it may admit.
+    """Open a filed institution: from now on it may admit. It opened before the filing only if the filing said so.
 
     Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DAY_IMPOSSIBLE.
     """
@@ -318,8 +324,8 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     AdmitResident: _aio.UnaryUnaryMultiCallable[_bed_calls_pb2.AdmitResidentRequest, _bed_calls_pb2.AdmitResidentResponse]  # type: ignore[assignment]
     """Give a person a bed. No bed is given twice, and nobody has two, day places aside.
 
-    Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, RESIDENT_DECEASED, STATUS_FORBIDS,
-    ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+    Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+    RESIDENT_DAY_SETTLED, RESIDENT_UNKNOWN, RESIDENT_DECEASED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
     """
     DischargeResident: _aio.UnaryUnaryMultiCallable[_bed_calls_pb2.DischargeResidentRequest, _bed_calls_pb2.DischargeResidentResponse]  # type: ignore[assignment]
     """End an admission; the bed is free from that day on.
@@ -329,8 +335,8 @@ class InstitutionsServiceAsyncStub(InstitutionsServiceStub):
     TransferResident: _aio.UnaryUnaryMultiCallable[_bed_calls_pb2.TransferResidentRequest, _bed_calls_pb2.TransferResidentResponse]  # type: ignore[assignment]
     """Give a person another bed, here or elsewhere. Within one institution also while it admits nobody.
 
-    Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, STATUS_FORBIDS,
-    ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+    Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+    RESIDENT_DAY_SETTLED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
     """
     GetAdmission: _aio.UnaryUnaryMultiCallable[_bed_calls_pb2.GetAdmissionRequest, _bed_calls_pb2.GetAdmissionResponse]  # type: ignore[assignment]
     """Read one admission.
@@ -399,9 +405,11 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _filing_calls_pb2.FileInstitutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_filing_calls_pb2.FileInstitutionResponse, _abc.Awaitable[_filing_calls_pb2.FileInstitutionResponse]]:
-        """File an institution (备案, M002-06). One operator files each of its places once.
+        """File an institution (备案, M002-06). One operator files each of its places once, all
+        with one nature, which is the one that its credit code tells.
 
-        Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED.
+        Errors: CREDIT_CODE_INVALID, REGION_CODE_INVALID, DIVISION_UNKNOWN, SITE_ALREADY_FILED, ONE_NATURE, NATURE_CONTRADICTED,
+        ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
         """
 
     @_abc_1.abstractmethod
@@ -434,7 +442,8 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_filing_calls_pb2.AmendFilingResponse, _abc.Awaitable[_filing_calls_pb2.AmendFilingResponse]]:
         """Correct a returned filing, or tell a change after it was filed. Nature and place of a filed institution do not change.
 
-        Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED.
+        Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DETAIL_FIXED, SITE_ALREADY_FILED, ONE_NATURE,
+        NATURE_CONTRADICTED, ESTABLISHMENT_MISSING, DAY_IMPOSSIBLE.
         """
 
     @_abc_1.abstractmethod
@@ -454,7 +463,7 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _filing_calls_pb2.StartOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_filing_calls_pb2.StartOperationResponse, _abc.Awaitable[_filing_calls_pb2.StartOperationResponse]]:
-        """Open a filed institution: from now on it may admit.
+        """Open a filed institution: from now on it may admit. It opened before the filing only if the filing said so.
 
         Errors: NOT_FOUND, STALE_VERSION, STATUS_FORBIDS, DAY_IMPOSSIBLE.
         """
@@ -621,8 +630,8 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_bed_calls_pb2.AdmitResidentResponse, _abc.Awaitable[_bed_calls_pb2.AdmitResidentResponse]]:
         """Give a person a bed. No bed is given twice, and nobody has two, day places aside.
 
-        Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, RESIDENT_DECEASED, STATUS_FORBIDS,
-        ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+        Errors: NOT_FOUND, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+        RESIDENT_DAY_SETTLED, RESIDENT_UNKNOWN, RESIDENT_DECEASED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
         """
 
     @_abc_1.abstractmethod
@@ -644,8 +653,8 @@ class InstitutionsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_bed_calls_pb2.TransferResidentResponse, _abc.Awaitable[_bed_calls_pb2.TransferResidentResponse]]:
         """Give a person another bed, here or elsewhere. Within one institution also while it admits nobody.
 
-        Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED, STATUS_FORBIDS,
-        ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
+        Errors: NOT_FOUND, STALE_VERSION, ADMISSION_ENDED, BED_OCCUPIED, BED_WITHDRAWN, BED_DAY_SETTLED, ALREADY_ADMITTED,
+        RESIDENT_DAY_SETTLED, STATUS_FORBIDS, ADMISSIONS_HALTED, NOT_OPERATING_THEN, DAY_IMPOSSIBLE.
         """
 
     @_abc_1.abstractmethod

@@ -34,6 +34,17 @@ class ResidentDaySettled(DomainError):
     )
 
 
+class ResidentUnknown(DomainError):
+    """The registry has not announced such a person; a bed for nobody would be paid for."""
+
+    kind, reason = Kind.NOT_FOUND, "RESIDENT_UNKNOWN"
+    zh = "未收到户籍部门关于居民 {resident_key} 的登记信息；请核对编号，刚登记的请稍候再办"
+    en = (
+        "the registry has not announced a resident {resident_key}: check the key;"
+        " if the person was entered just now, try again in a moment"
+    )
+
+
 class ResidentIsDeceased(DomainError):
     """Nobody is admitted after death."""
 
@@ -133,8 +144,8 @@ class Person(Aggregate):
     """What is known here of a resident: open admissions, death, merges. The key is the registry's.
 
     There is one document for a person and one place in it for a bed for the night, written with
-    each admission: neither a second bed nor a death told at the same moment can slip by. A resident
-    the registry has not told of is taken as it is: facts of other departments come in any order.
+    each admission: neither a second bed nor a death told at the same moment can slip by. It begins
+    with the first thing the registry tells of the person, whatever that is: facts come in any order.
     """
 
     died_on: date | None = None

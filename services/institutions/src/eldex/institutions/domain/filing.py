@@ -7,7 +7,8 @@ from datetime import date
 from enum import Enum
 
 from eldex.common.errors import DomainError, Kind
-from eldex.common.identifiers import RegionCode, RegionLevel
+from eldex.common.identifiers import CreditCode, RegionCode, RegionLevel
+from eldex.institutions.domain.days import not_before, past_or_today
 from eldex.institutions.domain.events import InstitutionKind, ProfitNature
 
 
@@ -66,6 +67,46 @@ class CorrectionsMissing(DomainError):
     kind, reason = Kind.INVALID, "CORRECTIONS_MISSING"
     zh = "审核未通过时必须写明需补正的内容"
     en = "a review that does not pass must say what has to be corrected"
+
+
+class EstablishmentMissing(DomainError):
+    """An opening in the past that nothing is held against; years of operation are worth money (M001-48)."""
+
+    kind, reason = Kind.INVALID, "ESTABLISHMENT_MISSING"
+    zh = "开业日期 {opens_on} 早于备案之日：请填写 established_on（登记证书上的成立日期）"
+    en = "{opens_on} lies before the filing: give established_on, the day on the certificate of registration"
+
+
+class NatureContradicted(DomainError):
+    """The code says by whom the organisation was registered, and so whether it may seek profit."""
+
+    kind, reason = Kind.INVALID, "NATURE_CONTRADICTED"
+    zh = "统一社会信用代码以 {prefix} 开头的组织为{expected_zh}，不能按 {nature} 备案：请核对代码与 profit_nature"
+    en = "a code that begins with {prefix} is that of {expected}, not to be filed as {nature}: check both"
+
+
+_PUBLIC = (ProfitNature.PUBLIC, "公办机构", "a public body")
+_NON_PROFIT = (
+    ProfitNature.NON_PROFIT,
+    "非营利性社会组织",
+    "a social organisation, which is non-profit",
+)
+_FOR_PROFIT = (ProfitNature.FOR_PROFIT, "营利性经营主体", "a business, which is for profit")
+_NATURES = {
+    **dict.fromkeys(("11", "12"), _PUBLIC),
+    **dict.fromkeys(("51", "52", "53"), _NON_PROFIT),
+    **dict.fromkeys(("91", "92", "93"), _FOR_PROFIT),
+}
+"""By the first two characters of a credit code (GB 32100: authority, type): 机关, 事业单位; 社会团体, 民办非企业
+单位, 基金会; 企业, 个体工商户, 农民专业合作社. Of others, as of a village's collective (N), the code tells nothing."""
+
+
+def must_suit_code(nature: ProfitNature, credit_code: CreditCode) -> None:
+    """Raise `NatureContradicted` if the code says otherwise."""
+    prefix = str(credit_code)[:2]
+    expected, zh, en = _NATURES.get(prefix, (nature, "", ""))
+    if nature is not expected:
+        raise NatureContradicted(prefix=prefix, expected=en, expected_zh=zh, nature=nature.value)
 
 
 _ONE_LEVEL = (FilingLevel.COUNTY,)
@@ -133,6 +174,16 @@ class Details:
     """Whether it takes part in inclusive care (普惠), and so in its price rule."""
     opens_on: date
     papers: tuple[FilingPaper, ...]
+    established_on: date | None = None
+    """The organisation's first day, as declared; what accepts holds it against the certificate."""
+
+    def must_be_dated(self, filed_on: date) -> None:
+        """Raise what is impossible of the days that a filing of that day declares."""
+        if self.established_on is not None:
+            past_or_today(self.established_on, filed_on)
+            not_before(self.opens_on, self.established_on, "成立之日", "the organisation began")
+        elif self.opens_on < filed_on:
+            raise EstablishmentMissing(opens_on=self.opens_on)
 
     def must_be_committed(self) -> None:
         """Raise `CommitmentMissing` unless a commitment letter is among the papers."""

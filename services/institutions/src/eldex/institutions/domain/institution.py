@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import AlreadyExists, DomainError, Kind
+from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import CreditCode, RegionCode
 from eldex.institutions.domain import events
 from eldex.institutions.domain.days import DayImpossible, not_before, past_or_today
@@ -20,6 +20,7 @@ from eldex.institutions.domain.filing import (
     FilingStep,
     filing_path,
     must_be_turn_of,
+    must_suit_code,
 )
 from eldex.institutions.domain.operator import AdmissionsAreHalted, Halt
 from eldex.institutions.domain.status import FILED_AND_OPEN, AwaitsReview, Status, must_be
@@ -31,22 +32,6 @@ class DetailFixed(DomainError):
     kind, reason = Kind.CONFLICT, "DETAIL_FIXED"
     zh = "备案完成后不得变更 {field}：请以新机构重新备案"
     en = "{field} of a filed institution does not change: file it as a new one"
-
-
-class SiteAlreadyFiled(DomainError):
-    """The operator has an open filing for this place."""
-
-    kind, reason = Kind.CONFLICT, "SITE_ALREADY_FILED"
-    zh = "该统一社会信用代码已为此服务网点备案（{institution_key}）；另设网点请填写 site"
-    en = "this credit code has filed this place already ({institution_key}); for another place, fill in site"
-
-
-class SiteFiled(AlreadyExists):
-    """The same, where another filing was faster."""
-
-    what = "site"
-    zh = "该统一社会信用代码已为此服务网点备案：请用 FindInstitution 查询；另设网点请填写 site"
-    en = "this credit code has filed this place already: find it with FindInstitution; for another place, fill in site"
 
 
 class NotOperatingThen(DomainError):
@@ -135,6 +120,8 @@ class Institution(Aggregate):
         today: date,
     ) -> Institution:
         """Submit a filing."""
+        must_suit_code(details.profit_nature, credit_code)
+        details.must_be_dated(today)
         return cls(
             key=key,
             credit_code=credit_code,
@@ -184,10 +171,15 @@ class Institution(Aggregate):
         """Correct a returned filing, which starts again, or tell a change of a filed one."""
         self._must_be(Status.RETURNED, Status.FILED, Status.OPERATING, Status.SUSPENDED)
         if self.status is Status.RETURNED:
+            must_suit_code(details.profit_nature, self.credit_code)
+            details.must_be_dated(self.steps[0].acted_on)
             self.status, self.awaits = Status.SUBMITTED, filing_path(self.institution_kind)
             self._step(FilingAct.SUBMITTED, today, note=note)
         else:
-            for name in ("profit_nature", "site", "opens_on"):
+            # Whoever does not know the field leaves it out, and means no change.
+            declared = details.established_on or self.details.established_on
+            details = replace(details, established_on=declared)
+            for name in ("profit_nature", "site", "opens_on", "established_on"):
                 if getattr(details, name) != getattr(self.details, name):
                     raise DetailFixed(field=name)
             details.must_be_committed()
@@ -232,9 +224,11 @@ class Institution(Aggregate):
     # --- operation and exit -------------------------------------------------------------------
 
     def start(self, opened_on: date, today: date) -> None:
-        """Begin to operate."""
+        """Begin to operate; before the filing only if the filing said so, and so was accepted."""
         self._must_be(Status.FILED)
         past_or_today(opened_on, today)
+        earliest = min(self.details.opens_on, self.steps[0].acted_on)
+        not_before(opened_on, earliest, "备案所载的开业之日", "the day that the filing gives")
         self.status, self.opened_on = Status.OPERATING, opened_on
         self.record(events.InstitutionOpened(**self._named(), opened_on=opened_on))
 

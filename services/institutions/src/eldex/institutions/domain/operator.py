@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from eldex.common.aggregate import Aggregate
-from eldex.common.errors import DomainError, Kind
+from eldex.common.errors import AlreadyExists, DomainError, Kind
 
 
 class AdmissionsAreHalted(DomainError):
@@ -15,6 +15,30 @@ class AdmissionsAreHalted(DomainError):
     kind, reason = Kind.CONFLICT, "ADMISSIONS_HALTED"
     zh = "该机构因失信联合惩戒（{listing_key}）暂不得接收入住"
     en = "the institution may admit nobody while credit listing {listing_key} stands"
+
+
+class SiteAlreadyFiled(DomainError):
+    """The operator has an open filing for this place."""
+
+    kind, reason = Kind.CONFLICT, "SITE_ALREADY_FILED"
+    zh = "该统一社会信用代码已为此服务网点备案（{institution_key}）；另设网点请填写 site"
+    en = "this credit code has filed this place already ({institution_key}); for another place, fill in site"
+
+
+class SiteFiled(AlreadyExists):
+    """The same, where another filing was faster."""
+
+    what = "site"
+    zh = "该统一社会信用代码已为此服务网点备案：请用 FindInstitution 查询；另设网点请填写 site"
+    en = "this credit code has filed this place already: find it with FindInstitution; for another place, fill in site"
+
+
+class OneNature(DomainError):
+    """One organisation does not seek profit in one place and none in another."""
+
+    kind, reason = Kind.CONFLICT, "ONE_NATURE"
+    zh = "该统一社会信用代码已以 {nature} 备案（{institution_key}）：同一组织的经营性质须一致"
+    en = "this credit code is filed as {nature} ({institution_key}): an organisation has one nature at all its places"
 
 
 @dataclass(slots=True)

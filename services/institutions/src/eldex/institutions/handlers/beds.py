@@ -113,6 +113,7 @@ async def admit_resident(command: AdmitResident, stores: Stores, now: datetime) 
     institution = await stores.institutions.get(bed.institution_key)
     institution.must_admit(command.admitted_on, today)
     people = People(stores)
+    await people.must_be_known(command.resident_key)
     resident_key = await people.survivor_of(command.resident_key)
     for record in await people.records_of(resident_key):
         record.must_be_free(bed.bed_class, command.admitted_on)

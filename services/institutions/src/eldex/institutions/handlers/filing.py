@@ -11,8 +11,8 @@ from eldex.common.errors import NotFound
 from eldex.common.identifiers import CreditCode, RegionCode, new_key
 from eldex.institutions.domain.events import InstitutionKind
 from eldex.institutions.domain.filing import Details
-from eldex.institutions.domain.institution import ClosurePlan, Institution, SiteAlreadyFiled
-from eldex.institutions.domain.operator import Halt, Operator
+from eldex.institutions.domain.institution import ClosurePlan, Institution
+from eldex.institutions.domain.operator import Halt, OneNature, Operator, SiteAlreadyFiled
 from eldex.institutions.domain.parameters import ClosureNotice
 from eldex.institutions.domain.status import Status
 from eldex.institutions.handlers.parameters import in_force
@@ -34,7 +34,7 @@ async def file_institution(
 ) -> Institution:
     """Take a filing; an operator files each place once, and listings against it hold there too."""
     tables.divisions.get(command.region_code)
-    await _must_be_new_site(command.credit_code, command.details.site, stores)
+    await _must_go_with_others(command.credit_code, command.details, stores)
     institution = Institution.file(
         new_key("ins"),
         command.credit_code,
@@ -52,12 +52,17 @@ async def file_institution(
     return institution
 
 
-async def _must_be_new_site(
-    credit_code: CreditCode, site: str, stores: Stores, but: str = ""
+async def _must_go_with_others(
+    credit_code: CreditCode, details: Details, stores: Stores, but: str = ""
 ) -> None:
+    """Raise what the operator's other places forbid: the same site, or another nature."""
     for other in await stores.institutions.of_operator(credit_code):
-        if other.key != but and other.details.site == site and other.status is not Status.CLOSED:
+        if other.key == but or other.status is Status.CLOSED:
+            continue
+        if other.details.site == details.site:
             raise SiteAlreadyFiled(institution_key=other.key)
+        if other.details.profit_nature is not details.profit_nature:
+            raise OneNature(institution_key=other.key, nature=other.details.profit_nature.value)
 
 
 async def _operator(credit_code: str, stores: Stores) -> Operator:
@@ -102,8 +107,8 @@ class AmendFiling:
 async def amend_filing(command: AmendFiling, stores: Stores, now: datetime) -> Institution:
     """Take the new details; the place must still be the operator's only one of that name."""
     institution = await stores.institutions.get(command.institution_key)
-    site = command.details.site
-    await _must_be_new_site(institution.credit_code, site, stores, but=institution.key)
+    details = command.details
+    await _must_go_with_others(institution.credit_code, details, stores, but=institution.key)
 
     def amend(found: Institution, today: date) -> None:
         found.amend(command.details, command.note, today)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from eldex.institutions.domain.admission import Admission, Person, is_residential
+from eldex.institutions.domain.admission import Admission, Person, ResidentUnknown, is_residential
 from eldex.institutions.domain.events import ReleaseCause
 from eldex.institutions.handlers.ports import Stores
 
@@ -23,6 +23,11 @@ class People:
             person = await self._stores.people.find(resident_key) or Person(key=resident_key)
             self._known[resident_key] = person
         return person
+
+    async def must_be_known(self, resident_key: str) -> None:
+        """Raise `ResidentUnknown` for a resident of whom the registry has told nothing."""
+        if not (await self.of(resident_key)).version:
+            raise ResidentUnknown(resident_key=resident_key)
 
     async def path_from(self, resident_key: str) -> list[str]:
         """The record and those it was merged into, up to the one that stands for the person."""
@@ -83,6 +88,13 @@ class People:
         before.hand_over(admission, after)
         self._stores.people.save(before)
         self._stores.people.save(after)
+
+
+async def know(resident_key: str, stores: Stores) -> None:
+    """The registry tells of a resident: from now on there is somebody to admit."""
+    person = await People(stores).of(resident_key)
+    if not person.version:
+        stores.people.save(person)
 
 
 async def release_on_death(resident_key: str, died_on: date, stores: Stores) -> None:

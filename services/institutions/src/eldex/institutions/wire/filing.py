@@ -6,7 +6,7 @@ from datetime import date
 
 from eldex.api.institutions.v1 import filing_calls_pb2 as pb
 from eldex.api.institutions.v1 import institution_record_pb2 as record_pb
-from eldex.common.dates import day, proto_day, proto_instant
+from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.identifiers import CreditCode, RegionCode
 from eldex.institutions.domain.filing import Details, FilingPaper, FilingStep
 from eldex.institutions.domain.institution import Institution
@@ -33,6 +33,7 @@ def details(message: record_pb.InstitutionDetails) -> Details:
             FilingPaper(PAPERS.read(paper.kind), paper.number, paper.issuer)
             for paper in message.papers
         ),
+        established_on=optional_day(message.established_on, "details.established_on"),
     )
 
 
@@ -197,6 +198,7 @@ def _details(found: Details) -> record_pb.InstitutionDetails:
             )
             for paper in found.papers
         ],
+        established_on=proto_day(found.established_on),
     )
 
 
