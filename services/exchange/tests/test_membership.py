@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from eldex.api.exchange.v1.joining_service_pb2_grpc import JoiningServiceStub
 from eldex.api.exchange.v1.membership_service_pb2_grpc import MembershipServiceStub
 from eldex.common.errors import Overloaded
 from eldex.common.identifiers import RegionCode
-from eldex.common.rpc.revocation import CertificateRevoked, Revocations
+from eldex.common.rpc.revocation import CertificateRevoked, Revocations, identity_of
 from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
 from eldex.common.rpc.status import DETAILS_KEY, reason_of
 from eldex.common.rpc.tls import server_credentials
@@ -233,11 +234,11 @@ async def house(city: Any, tmp_path: Path) -> AsyncIterator[House]:
         logged(catalogue_service_pb2, "CatalogueService", catalogue),
     ]
     door = GrpcDoor(Dispatcher(served, city.clock, may_call), revocations)
-    reflection = ReflectionDoor(services(), city.table, revocations, may_call, city.clock)
+    identify = partial(identity_of, revocations=revocations)
+    reflection = ReflectionDoor(services(), city.table, identify, may_call, city.clock)
     server = grpc_server([door, reflection])
-    port = server.add_secure_port(
-        "localhost:0", server_credentials(tls, also_trusted=authority.pem)
-    )
+    credentials = server_credentials(tls, also_trusted=authority.pem)
+    port = server.add_secure_port("localhost:0", credentials)
     await server.start()
     city.stack.push_async_callback(server.stop, None)
     joining = JoiningService(city.work, authority, settings.rules, known)

@@ -184,8 +184,9 @@ async def test_a_path_leads_to_the_method_that_was_agreed_or_nowhere(
         async with wire(field.stack, home) as opened:
             code = await opened.call(method, RESIDENT, [("host", authority)], purpose=PURPOSE)
         name = next((c.name for c in grpc.StatusCode if str(c.value[0]) == code), code)
-        assert name in {"UNIMPLEMENTED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "INTERNAL"}, name
-        assert name != "INTERNAL" or "\x00" in method, name
+        told = {"UNIMPLEMENTED", "PERMISSION_DENIED", "INVALID_ARGUMENT"}
+        # What is no path at all is no call: the stream ends without an answer.
+        assert name in told or ("\x00" in method and name in {"INTERNAL", "RESET"}), name
 
 
 def registration(number: str, name: str = "王秀英") -> pb.RegisterResidentRequest:
@@ -274,6 +275,9 @@ async def test_a_purpose_that_is_given_twice_is_decided_and_logged_as_one(
         async with wire(field.stack, field.stack.identity(f"member/{CIVIL}")) as opened:
             code = await opened.call(LIST, listing, [("eldex-purpose", second)], purpose=first)
         newest = (await newest_calls(field.stack, subsystem=f"member/{CIVIL}"))[0]
+        if code == "RESET":  # what no header may hold was not taken: nothing was decided or logged
+            assert "\r\n" in second
+            continue
         # The last one counts, in the decision and in the record alike.
         assert (code == "0") is is_allowed
         assert newest.purpose == second.replace("\r\n", "\ufffd\ufffd")
@@ -380,9 +384,11 @@ def varint(number: int) -> bytes:
 
 
 def memory_mb(stack: Stack) -> int:
-    """The most memory that the exchange has had."""
-    status = Path(f"/proc/{stack.parts['exchange'].pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+    """The most memory that the exchange has had, and what it has before it."""
+    pid = stack.parts["exchange"].pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = [Path(f"/proc/{each}/status").read_text() for each in (pid, *children)]
+    return sum(int(status.partition("VmHWM:")[2].split()[0]) for status in found) // 1024
 
 
 @pytest.mark.timeout(180)

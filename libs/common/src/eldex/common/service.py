@@ -39,6 +39,7 @@ from eldex.common.logs import logger
 from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
 from eldex.common.rpc.client import Peer, channel
+from eldex.common.rpc.front import Front
 from eldex.common.rpc.revocation import Revocations
 from eldex.common.rpc.server import (
     Dispatcher,
@@ -113,6 +114,8 @@ class Plan(Generic[S]):
     """Further authorities of callers, PEM (the exchange's own, of its members)."""
     revocations: Revocations | None = None
     """Whose certificates count no more; None: none are ever revoked here."""
+    front: Callable[[Parts[S]], Front | None] = lambda _: None
+    """What takes the connections instead of the gRPC server, if anything does."""
     clock: Clock = field(default=system_clock)
 
 
@@ -179,7 +182,11 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         health = HealthServicer()
         certificate = CertificateFiles(settings.tls_dir)
         served = _served(plan, parts, consumer, inbox, certificate)
-        server, port, dispatcher = await _server(plan, parts, served, health)
+        front = plan.front(parts)
+        server, port, dispatcher = await _server(plan, parts, served, health, front)
+        if front is not None:
+            stack.push_async_callback(front.stop)
+            port = await front.start()
         probes = await _probe_server(settings.health_listen, health)
 
         ready = [True]
@@ -187,6 +194,8 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
         def problem() -> str:
             if consumer is not None and consumer.broken:
                 return consumer.broken
+            if front is not None and front.problem:
+                return front.problem
             return "" if ready[0] else "stopping"
 
         admin = admin_server(settings.admin_listen, problem)
@@ -196,6 +205,7 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
             asyncio.create_task(_observe(consumer, certificate, health, problem)),
             asyncio.create_task(_observe_outbox(parts.backend, plan.clock)),
             *(asyncio.create_task(start()) for start in plan.tasks(parts)),
+            *([asyncio.create_task(front.run())] if front is not None else []),
         ]
         if consumer is not None:
             tasks.append(asyncio.create_task(consumer.run()))
@@ -207,6 +217,8 @@ async def serving(plan: Plan[S], settings: Settings) -> AsyncIterator[Running]:
             ready[0] = False
             await health.enter_graceful_shutdown()
             dispatcher.leaving.set()
+            if front is not None:
+                await front.drain(_DRAIN_SECONDS)
             await server.stop(_DRAIN_SECONDS)
             if probes is not None:
                 await probes.stop(0)
@@ -299,7 +311,7 @@ def _served(
 
 
 async def _server(
-    plan: Plan[S], parts: Parts[S], served: Served, health: HealthServicer
+    plan: Plan[S], parts: Parts[S], served: Served, health: HealthServicer, front: Front | None
 ) -> tuple[grpc.aio.Server, int, Dispatcher]:
     settings = parts.settings
     policy = at_home(settings.city, plan.policy)
@@ -307,13 +319,15 @@ async def _server(
     for _, implementation in served:
         if isinstance(implementation, TrunkService):
             implementation.dispatcher = dispatcher
-    server = grpc_server([GrpcDoor(dispatcher, plan.revocations), *plan.doors(parts)])
+    identify = front.identify if front is not None else None
+    door = GrpcDoor(dispatcher, plan.revocations, identify)
+    server = grpc_server([door, *plan.doors(parts)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [descriptor.full_name for descriptor, _ in served]
     health_name = service_descriptor(health_pb2, "Health").full_name
     reflection.enable_server_reflection([*names, health_name, reflection.SERVICE_NAME], server)
     credentials = server_credentials(settings.tls_dir, also_trusted=plan.also_trusted(parts))
-    port = server.add_secure_port(settings.listen, credentials)
+    port = server.add_secure_port(front.behind if front else settings.listen, credentials)
     await server.start()
     for name in ["", "liveness", *names]:
         await health.set(name, _SERVING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from eldex.common.errors import CannotStart
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Identity
 from eldex.common.rpc.client import Peer, channel
-from eldex.common.rpc.revocation import Revocations
+from eldex.common.rpc.revocation import Revocations, identity_of
 from eldex.common.rpc.server import at_home
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.common.rpc.trunk import Trunk
@@ -51,8 +52,9 @@ from eldex.exchange.rpc.agreement_table import AgreementTable
 from eldex.exchange.rpc.catalogue import CatalogueService
 from eldex.exchange.rpc.cedar import AgreedJudge, CedarJudge
 from eldex.exchange.rpc.delivery_service import DeliveryService
+from eldex.exchange.rpc.edge.envoy import Edge
 from eldex.exchange.rpc.evidence import EvidenceService
-from eldex.exchange.rpc.forwarding import ForwardingDoor, department_of
+from eldex.exchange.rpc.forwarding import Forwarding, ForwardingDoor, Identify, department_of
 from eldex.exchange.rpc.gate import Gate
 from eldex.exchange.rpc.join_door import Allowance, JoinDoor
 from eldex.exchange.rpc.masking import EventFields, check_grants
@@ -93,6 +95,7 @@ class Exchange:
         self, parts: Parts[Stores], settings: ExchangeSettings, revocations: Revocations
     ) -> None:
         self.parts, self.settings, self.revocations = parts, settings, revocations
+        self.identify: Identify = partial(identity_of, revocations=revocations)
         self.agreements = AgreementTable(parts.work)
         self.places = MongoPlaces(parts.backend)
         self.feed = Feed(parts.backend, self.places.writes)
@@ -223,6 +226,7 @@ class Exchange:
                 **agreement_table.COLLECTIONS,
             }
         )
+        self.forwarding = self._forwarding()
         await self.places.start()
         await self.feed.start()
         await self.log.start()
@@ -283,24 +287,28 @@ class Exchange:
         descriptor = service_descriptor(module, name)
         return descriptor, Logged(descriptor, service, self.log, self.roles)
 
-    def forwarding(self) -> ForwardingDoor:
-        """The door through which every department is reached, on one trunk each."""
+    def _forwarding(self) -> Forwarding:
+        """The way to every department, on one trunk each."""
         trunks = {}
         for name, target in self.settings.peers.items():
             opened = channel(target, self.settings.tls_dir)
             trunks[name] = Trunk(opened)
             self.parts.stack.push_async_callback(opened.close)
             self.parts.stack.push_async_callback(trunks[name].close)
-        abroad = self._channels(self.settings.partner_cities)
-        return ForwardingDoor(
-            trunks,
-            self.gate,
-            self.log,
-            self.settings.max_in_flight,
-            RegionCode.parse(self.settings.city),
-            {city: PartnerExchange(each) for city, each in abroad.items()},
-            self.revocations,
-        )
+        channels = self._channels(self.settings.partner_cities)
+        abroad = {city: PartnerExchange(each) for city, each in channels.items()}
+        home, most = RegionCode.parse(self.settings.city), self.settings.max_in_flight
+        return Forwarding(trunks, self.gate, self.log, most, home, abroad)
+
+    def edge(self) -> Edge | None:
+        """Envoy before the server, if the settings want it."""
+        told = self.settings
+        if told.edge == "grpc":
+            return None
+        where = (told.data_dir / "edge", told.listen, told.tls_dir)
+        edge = Edge(self.forwarding, self.revocations, *where, self.authority.pem)
+        self.identify = edge.identify
+        return edge
 
     def reflection(self) -> ReflectionDoor:
         """The contract, to each caller as far as it may call it."""
@@ -311,7 +319,7 @@ class Exchange:
             if department_of(f"/{name}/") in reached and not name.endswith(".JoiningService")
         ]
         policy = at_home(self.settings.city, may_call)
-        return ReflectionDoor(names, self.agreements, self.revocations, policy, self.parts.clock)
+        return ReflectionDoor(names, self.agreements, self.identify, policy, self.parts.clock)
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:
@@ -353,7 +361,8 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         ]
 
     def doors(_: Parts[Stores]) -> Sequence[grpc.GenericRpcHandler]:
-        return [made[0].reflection(), made[0].forwarding()]
+        exchange = made[0]
+        return [exchange.reflection(), ForwardingDoor(exchange.forwarding, exchange.identify)]
 
     return Plan(
         name="exchange",
@@ -364,6 +373,7 @@ def plan(settings: ExchangeSettings) -> Plan[Stores]:
         prepare=prepare,
         take=lambda _: made[0].feed.append,
         policy=may_call,
+        front=lambda _: made[0].edge(),
         doors=doors,
         tasks=lambda _: [
             made[0].agreements.run,

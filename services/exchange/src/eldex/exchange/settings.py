@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, IPvAnyNetwork
 
@@ -18,6 +19,8 @@ class ExchangeSettings(Settings):
     max_in_flight: int = Field(256, gt=0)
     """Calls beyond this many at a time are answered RESOURCE_EXHAUSTED; a department may hold half of
     them. At a thousand calls a second these are a quarter of a second of waiting: more would only wait."""
+    edge: Literal["grpc", "envoy"] = "grpc"
+    """What takes the members' connections: gRPC's own server, or Envoy before it, which costs a call less."""
     subject_keys_dir: Path | None = None
     """Where the keys are kept with which the log hashes whom a record is about; by default
     `subject-keys` in the data folder. Never in the backups of the log: they must be able to forget."""

@@ -1,4 +1,4 @@
-"""Any method of any department, forwarded without code for it.
+"""Any method of any department, forwarded without code for it, whichever door a call came by.
 
 Who asks (certificate), by which agreement, for what purpose is decided before the call leaves; it
 travels to the service on the trunk; the evidence is on disk before the reply goes back, and its
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -27,9 +29,9 @@ from eldex.common.rpc.call import (
     AGREEMENT,
     MEMBER,
     PURPOSE,
+    Identity,
     language_of,
 )
-from eldex.common.rpc.revocation import Revocations, identity_of
 from eldex.common.rpc.server import Answer, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
@@ -64,12 +66,30 @@ _OF_THE_STATE: Final = frozenset(
 """Codes of refusals whose details tell of a record, past any mask."""
 _RETRY_AFTER_SECONDS: Final = 0.5
 _LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
-_BUSY: Final = {each: failure(Overloaded(_RETRY_AFTER_SECONDS), each) for each in _LANGUAGES}
+BUSY: Final = {each: failure(Overloaded(_RETRY_AFTER_SECONDS), each) for each in _LANGUAGES}
 """What a call beyond the limit is told, made once."""
 
 
-class ForwardingDoor(grpc.GenericRpcHandler):
-    """Takes every method that the process does not answer itself."""
+Identify = Callable[[grpc.aio.ServicerContext[Any, Any]], Identity]
+"""Who calls; raises `Denied`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A call as it came in, by whichever door."""
+
+    method: str
+    payload: bytes
+    metadata: Mapping[str, str]
+    """The caller's, as text; of a key that was repeated the last."""
+    identify: Callable[[], Identity]
+    """Who calls; raises `Denied`. Not asked of a call that is shed."""
+    seconds_left: float | None
+    """How long the caller will wait; None: it did not say."""
+
+
+class Forwarding:
+    """Every method that the process does not answer itself, the same behind every door."""
 
     def __init__(
         self,
@@ -79,85 +99,73 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         max_in_flight: int,
         home: RegionCode,
         cities: Mapping[str, Road] | None = None,
-        revocations: Revocations | None = None,
     ) -> None:
-        """A door; of `max_in_flight` calls at a time, each department may hold up to a half.
+        """Of `max_in_flight` calls at a time, each department may hold up to a half.
 
         `cities`: the exchanges of partner cities, by division code.
         """
         self._trunks, self._gate, self._log = trunks, gate, log
         self._home, self._cities = home, {} if cities is None else cities
         self._in_flight: Counter[str] = Counter()
-        self._most, self._most_each = max_in_flight, (max_in_flight + 1) // 2
-        self._revocations = revocations
+        self._most, self.most_each = max_in_flight, (max_in_flight + 1) // 2
+        """How many calls at a time are taken, and of them for one department."""
         self._subjects = Subjects()
         self._counted: dict[tuple[str, str], tuple[Metric, Histogram]] = {}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """A handler for any method of a department; None for what belongs to nobody."""
-        method = handler_call_details.method
+    @property
+    def departments(self) -> Collection[str]:
+        """Those that are reached."""
+        return self._trunks.keys()
+
+    def whose(self, method: str, *, is_abroad: bool) -> str:
+        """Among whose calls one of this method counts; empty: it belongs to nobody."""
         department = department_of(method)
-        is_abroad = any(key == CITY for key, _ in handler_call_details.invocation_metadata)
         if not department or (department not in self._trunks and not is_abroad):
-            return None
-        if is_abroad:
-            # Counted together: a city that hangs holds no department's share, and names do not multiply.
-            department = _ABROAD
+            return ""
+        # Counted together: a city that hangs holds no department's share, and names do not multiply.
+        return _ABROAD if is_abroad else department
 
-        async def forward(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-            held = self._in_flight
-            if held.total() >= self._most or held[department] >= self._most_each:
-                answer = self._shed(department, context)
-            else:
-                held[department] += 1
-                try:
-                    answer = await self._answer(method, department, payload, context)
-                finally:
-                    held[department] -= 1
-            context.set_trailing_metadata(answer.trailing())
-            if answer.failure:
-                context.set_code(answer.failure.code)
-                context.set_details(answer.failure.message)
-            return answer.response
+    async def answer(self, whose: str, call: Incoming) -> Answer:
+        """Decide, forward and record; never raises but for cancellation."""
+        held = self._in_flight
+        if held.total() >= self._most or held[whose] >= self.most_each:
+            return self._shed(whose, call.metadata)
+        held[whose] += 1
+        try:
+            return await self._answer(whose, call)
+        finally:
+            held[whose] -= 1
 
-        return grpc.unary_unary_rpc_method_handler(forward)
-
-    def _shed(self, department: str, context: grpc.aio.ServicerContext[Any, Any]) -> Answer:
+    def _shed(self, department: str, metadata: Mapping[str, str]) -> Answer:
         """Turn a call away before anything is done for it: the crowd must not cost what work costs.
 
         It has been nowhere and learns nothing, so it is counted and leaves no record.
         """
-        self._count(department, grpc.StatusCode.RESOURCE_EXHAUSTED.name, 0.0)
-        return Answer(failure=_BUSY[language_of(metadata_of(context).get("accept-language", ""))])
+        self.count(department, grpc.StatusCode.RESOURCE_EXHAUSTED.name, 0.0)
+        return Answer(failure=BUSY[language_of(metadata.get("accept-language", ""))])
 
-    def _count(self, department: str, code: str, seconds: float) -> None:
+    def count(self, department: str, code: str, seconds: float, calls: int = 1) -> None:
+        """Count calls that ended so."""
         counted = self._counted.get((department, code))
         if counted is None:
             name = "forwarded/" + department
             counted = (metrics.calls.labels(name, code), metrics.call_seconds.labels(name))
             self._counted[department, code] = counted
-        counted[0].inc()
-        counted[1].observe(seconds)
+        counted[0].inc(calls)
+        for _ in range(calls):
+            counted[1].observe(seconds)
 
-    async def _answer(
-        self,
-        method: str,
-        department: str,
-        payload: bytes,
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> Answer:
+    async def _answer(self, department: str, call: Incoming) -> Answer:
         began = time.perf_counter()
-        metadata = metadata_of(context)
+        method, metadata = call.method, call.metadata
         language = language_of(metadata.get("accept-language", ""))
         attributes = {"rpc.system": "grpc", "rpc.method": method[1:]}
         with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
             try:
-                identity = identity_of(context, self._revocations)
-                caller = caller_of(identity, metadata, self._home, self._cities)
+                caller = caller_of(call.identify(), metadata, self._home, self._cities)
                 subsystem = caller.name
                 span.set_attribute("eldex.caller", subsystem)
-                timeout = context.time_remaining()
-                answer = await self._exchange(caller, method, payload, metadata, language, timeout)
+                answer = await self._exchange(caller, call, language)
             except DomainError as error:
                 subsystem = "unknown"
                 answer = Answer(failure=failure(error, language))
@@ -167,7 +175,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             if answer.failure:
                 telemetry.failed(span, answer.failure.reason)
             seconds = time.perf_counter() - began
-            self._count(department, code, seconds)
+            self.count(department, code, seconds)
             logger().info(
                 "call_forwarded",
                 method=method,
@@ -180,15 +188,8 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             )
         return answer
 
-    async def _exchange(
-        self,
-        caller: Caller,
-        method: str,
-        payload: bytes,
-        metadata: Mapping[str, str],
-        language: Language,
-        timeout: float | None,
-    ) -> Answer:
+    async def _exchange(self, caller: Caller, call: Incoming, language: Language) -> Answer:
+        method, payload, metadata = call.method, call.payload, call.metadata
         permit: Permit | None = None
         purpose = metadata.get(PURPOSE, "")
         response, failed, abroad = b"", None, ""
@@ -202,7 +203,7 @@ class ForwardingDoor(grpc.GenericRpcHandler):
             permit = await self._gate.admit(asked, payload)
             going = sent_abroad(caller, metadata) if city else carried(caller, permit, metadata)
             response, failed, abroad = await self._forward(
-                city, method, payload, going, timeout, language
+                city, method, payload, going, call.seconds_left, language
             )
             if failed is None:
                 response = await self._gate.pass_reply(permit, response)
@@ -280,6 +281,33 @@ class ForwardingDoor(grpc.GenericRpcHandler):
         told = {entry.key: entry.value for entry in reply.trailing_metadata}
         receipt = told.get(RECEIPT, b"").decode() if city else ""
         return reply.response, failure_of(reply), receipt
+
+
+class ForwardingDoor(grpc.GenericRpcHandler):
+    """The door of grpc.aio: takes every method that the process does not answer itself."""
+
+    def __init__(self, forwarding: Forwarding, identify: Identify) -> None:
+        self._forwarding, self._identify = forwarding, identify
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """A handler for any method of a department; None for what belongs to nobody."""
+        method = handler_call_details.method
+        is_abroad = any(key == CITY for key, _ in handler_call_details.invocation_metadata)
+        whose = self._forwarding.whose(method, is_abroad=is_abroad)
+        if not whose:
+            return None
+
+        async def forward(payload: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            metadata, left = metadata_of(context), context.time_remaining()
+            call = Incoming(method, payload, metadata, partial(self._identify, context), left)
+            answer = await self._forwarding.answer(whose, call)
+            context.set_trailing_metadata(answer.trailing())
+            if answer.failure:
+                context.set_code(answer.failure.code)
+                context.set_details(answer.failure.message)
+            return answer.response
+
+        return grpc.unary_unary_rpc_method_handler(forward)
 
 
 def department_of(method: str) -> str:

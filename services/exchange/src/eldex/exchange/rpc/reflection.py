@@ -12,7 +12,6 @@ from grpc_reflection.v1alpha import reflection_pb2 as pb
 from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.revocation import Revocations, identity_of
 from eldex.common.rpc.server import Policy
 from eldex.exchange.rpc.agreement_table import AgreementTable
 
@@ -103,14 +102,14 @@ class ReflectionDoor(grpc.GenericRpcHandler):
         self,
         services: list[str],
         agreements: AgreementTable,
-        revocations: Revocations,
+        identify: Callable[[grpc.aio.ServicerContext[Any, Any]], Identity],
         policy: Policy,
         clock: Clock,
     ) -> None:
         """`services` are all that the exchange answers or forwards, by full name; `policy` says who may ask."""
         self._policy = policy
         self._services, self._agreements = sorted(services), agreements
-        self._revocations, self._clock = revocations, clock
+        self._identify, self._clock = identify, clock
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the two methods; None for others."""
@@ -121,7 +120,7 @@ class ReflectionDoor(grpc.GenericRpcHandler):
             requests: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[Any]:
             try:
-                identity = identity_of(context, self._revocations)
+                identity = self._identify(context)
             except DomainError as error:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message("en"))
             if not self._policy(identity, handler_call_details.method):

@@ -1,0 +1,1 @@
+"""The edge: Envoy takes the members' connections, and hands each forwarded call to this process."""
