@@ -214,6 +214,10 @@ async def test_what_a_request_held_cannot_be_tried_out_with_the_database_alone(
     assert (await rotated.write(request, admitting("h1", "王秀英"))).replayed
     with pytest.raises(RequestIdReused):
         await rotated.write(Mark("m", b"110105194912310011"), admitting("h1", "王秀英"))
+    # So is what was kept before there was a key.
+    before = UnitOfWork(backend, Homes, publish, clock)
+    await before.write(Mark("old", b"once"), admitting("h1", "李桂兰"))
+    assert (await work.write(Mark("old", b"once"), admitting("h1", "李桂兰"))).replayed
 
 
 async def test_a_repeat_of_what_would_now_be_refused_gets_the_first_reply(

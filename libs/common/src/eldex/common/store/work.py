@@ -156,12 +156,14 @@ class UnitOfWork(Generic[S]):
             raise RequestIdReused
         return Done(None, found[0]["reply"], replayed=True)
 
-    def _digests(self, mark: Mark) -> list[str] | list[bytes]:
+    def _digests(self, mark: Mark) -> list[str | bytes]:
         """All that the mark's content may be kept as, the newest key's first.
 
         A plain digest would tell an identity number to whoever tries out the few million there may be.
+        It is the last: marks that were kept before there was a key still say what they are of.
         """
-        return [mark.digest()] if self._sealer is None else self._sealer.seals(mark.digest())
+        sealed = self._sealer.seals(mark.digest()) if self._sealer else ()
+        return [*sealed, mark.digest()]
 
 
 def collections_of(repositories: Iterable[type[Repository[Any]]]) -> dict[str, list[Index]]:
