@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 import uuid
 from typing import TYPE_CHECKING
 
+from eldex.common.identifiers import new_key
 from eldex.common.kafka import FlowState
 from eldex.console.domain.people import Act
+from services.console.tests.conftest import Death
 
 if TYPE_CHECKING:
-    from services.console.tests.conftest import Browserless, Console, Death
+    from services.console.tests.conftest import Browserless, Console
 
 
 def rows_of(page: str) -> list[str]:
@@ -181,6 +184,28 @@ async def test_what_can_never_be_applied_is_closed_with_a_reason_by_an_operator(
     rows = rows_of((await reader.get("/actions")).text)
     assert any("close a dead letter" in row and "entered twice" in row for row in rows)
     assert death.event_id
+
+
+async def test_every_dead_letter_can_be_reached_however_many_there_are(
+    console: Console, death: Death
+) -> None:
+    """A rule that is wrong sets many aside: the first fifty stand on the page, the others are a click away."""
+    for _ in range(98):
+        more = Death(death.trace_id, new_key("res"), new_key("evt"))
+        await console.subsidies.receive_death(more)
+    reader = await console.signed_in("operator")
+    path, keys, pages = "/flows", set[str](), 0
+    while path:
+        page = (await reader.get(path)).text
+        keys |= set(
+            re.findall(r'href="/dead-letters/replay\?department=subsidies&amp;key=([^"]+)"', page)
+        )
+        further = re.search(r'href="(/dead-letters\?[^"]+)"', page)
+        path, pages = (html.unescape(further[1]) if further else ""), pages + 1
+    assert (len(keys), pages) == (99, 2)
+    wrong = await reader.get("/dead-letters?department=subsidies&page=nonsense")
+    assert (wrong.status, "page_token" in wrong.text) == (409, True)
+    assert (await reader.get("/dead-letters?department=nowhere")).status == 404
 
 
 async def test_why_an_event_was_set_aside_is_said_in_the_readers_language(

@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eldex.common import mongo
+from eldex.common.clock import system_clock
+from eldex.common.identifiers import new_key
 from eldex.console import accounts
 from eldex.console.accounts import BadAccountsFile, FileAccounts
-from eldex.console.domain.people import FAILURES_PER_ACCOUNT, Role
+from eldex.console.domain.people import (
+    FAILURES_FROM_AN_ADDRESS,
+    FAILURES_FROM_ANYWHERE,
+    Act,
+    Action,
+    Role,
+)
+from eldex.console.main import serving
+from eldex.console.store.actions import MongoActions
+from services.console.tests.conftest import Browserless
 
 if TYPE_CHECKING:
     from services.console.tests.conftest import Console
 
 PAGES = ("/", "/traces", "/traces/operations", f"/traces/{'a' * 32}", "/map", "/matters", "/flows",
-         "/dead-letters/replay", "/dead-letters/close", "/actions", "/members", "/agreements",
+         "/dead-letters", "/dead-letters/replay", "/dead-letters/close", "/actions", "/members", "/agreements",
          "/agreements/x", "/catalogue", "/catalogue/requests", "/catalogue/101001/000001", "/log",
          "/log/7", "/log/7/bundle", "/subscribers", "/subscribers/member/a/b/c",
          "/deliveries/change")  # fmt: skip
@@ -69,12 +81,46 @@ async def test_a_wrong_password_is_told_and_recorded_without_what_was_typed(
 
 async def test_guessing_is_throttled_even_for_the_right_password(console: Console) -> None:
     visitor = console.visitor()
-    for number in range(FAILURES_PER_ACCOUNT):
+    for number in range(FAILURES_FROM_AN_ADDRESS):
         assert (await visitor.sign_in("operator", f"guess-{number}")).status == 403
     throttled = await visitor.sign_in("operator", console.passwords["operator"])
     assert (throttled.status, "try again in 5 minutes" in throttled.text) == (429, True)
     # Another account is not locked out by it.
     assert (await visitor.sign_in("viewer", console.passwords["viewer"])).status == 303
+
+
+async def test_who_guesses_behind_a_gateway_locks_out_nobody_but_the_account_guessed(
+    console: Console,
+) -> None:
+    """Behind a gateway everybody comes from its address."""
+    visitor = console.visitor()
+    for number in range(FAILURES_FROM_AN_ADDRESS):
+        assert (await visitor.sign_in(f"nobody-{number}", "guess")).status == 403
+        assert (await visitor.sign_in("operator", "guess")).status == 403
+    assert (await visitor.sign_in("nobody-else", "guess")).status == 429
+    assert (await visitor.sign_in("operator", console.passwords["operator"])).status == 429
+    for role in ("viewer", "auditor"):
+        assert (await console.visitor().sign_in(role, console.passwords[role])).status == 303
+
+
+async def test_many_addresses_guess_one_account_no_better_and_another_address_is_let_in(
+    console: Console,
+) -> None:
+    database = f"{console.settings.mongo_prefix}_console"
+
+    async def guessed(times: int, of: int) -> None:
+        for number in range(times):
+            failed = Action(new_key("act"), system_clock(), "operator", f"192.0.2.{number % of}",
+                            Act.SIGN_IN, "", "failed")  # fmt: skip
+            await record.append(failed)
+
+    visitor = console.visitor()
+    async with mongo.connect(console.settings.mongo_uri, database) as backend:
+        record = MongoActions(backend)
+        await guessed(FAILURES_FROM_AN_ADDRESS, of=1)
+        assert (await visitor.sign_in("operator", console.passwords["operator"])).status == 303
+        await guessed(FAILURES_FROM_ANYWHERE, of=200)
+    assert (await visitor.sign_in("operator", console.passwords["operator"])).status == 429
 
 
 async def test_a_session_ends_with_signing_out_a_new_password_a_forged_or_a_removed_account(
@@ -90,6 +136,9 @@ async def test_a_session_ends_with_signing_out_a_new_password_a_forged_or_a_remo
     reader.cookies = kept | {"eldex_console": kept["eldex_console"][:-2] + "xx"}
     assert (await reader.get("/actions")).status == 303
     reader.cookies = dict(kept)
+    assert (await reader.get("/actions")).status == 303, "a copy of the cookie is of no use either"
+
+    assert (await reader.sign_in("viewer", console.passwords["viewer"])).status == 303
     assert (await reader.get("/actions")).status == 200
     accounts.set_account(secrets, "viewer", Role.VIEWER, "another long password")
     assert (await reader.get("/actions")).status == 303
@@ -99,6 +148,22 @@ async def test_a_session_ends_with_signing_out_a_new_password_a_forged_or_a_remo
     del content["accounts"]["viewer"]
     (secrets / accounts.FILE).write_text(json.dumps(content), "utf-8")
     assert (await reader.get("/actions")).status == 303
+
+
+async def test_signing_out_ends_one_session_and_no_other_also_for_the_next_process(
+    console: Console,
+) -> None:
+    here, there = await console.signed_in("viewer"), await console.signed_in("viewer")
+    copy = dict(here.cookies)
+    await here.post("/sign-out", {"form_token": await here.form_token()})
+    assert (await there.get("/actions")).status == 200
+    settings = console.settings.model_copy(update={"otlp_listen": "127.0.0.1:0"})
+    async with serving(settings) as next_process:
+        later = Browserless(next_process.web_port)
+        later.cookies = copy
+        assert (await later.get("/actions")).status == 303
+        later.cookies = dict(there.cookies)
+        assert (await later.get("/actions")).status == 200
 
 
 async def test_every_answer_forbids_outside_resources_and_frames(console: Console) -> None:

@@ -37,9 +37,11 @@ from eldex.console.peers.exchange import PeerExchange
 from eldex.console.rpc import Intake, otlp_server
 from eldex.console.store import actions as action_store
 from eldex.console.store import log_keys
+from eldex.console.store import sessions as open_sessions
 from eldex.console.store import spans as span_store
 from eldex.console.store.actions import MongoActions
 from eldex.console.store.log_keys import MongoLogKeys
+from eldex.console.store.sessions import MongoOpenSessions
 from eldex.console.store.spans import MongoSpans
 from eldex.console.web.app import new_web
 from eldex.console.web.pages import application
@@ -90,7 +92,12 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
         database = f"{settings.mongo_prefix}_console"
         backend = await stack.enter_async_context(mongo.connect(settings.mongo_uri, database))
         await backend.prepare(
-            {**span_store.COLLECTIONS, **action_store.COLLECTIONS, **log_keys.COLLECTIONS}
+            {
+                **span_store.COLLECTIONS,
+                **action_store.COLLECTIONS,
+                **log_keys.COLLECTIONS,
+                **open_sessions.COLLECTIONS,
+            }
         )
         spans = MongoSpans(backend, system_clock, timedelta(days=settings.span_ttl_days))
         accounts = FileAccounts(settings.secrets_dir)
@@ -100,6 +107,7 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
             spans,
             MongoActions(backend),
             accounts,
+            MongoOpenSessions(backend),
             departments,
             PeerExchange(departments.peer("exchange")),
             MongoLogKeys(backend, system_clock, policy),

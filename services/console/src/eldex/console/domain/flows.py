@@ -53,6 +53,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """Some dead letters of one department, oldest first."""
+
+    letters: tuple[DeadLetter, ...]
+    following: str
+    """Where they go on; empty: that was all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Department:
     """One service at this moment."""
 
@@ -67,6 +76,8 @@ class Department:
     dead_letters_waiting: int = 0
     dead_letters: tuple[DeadLetter, ...] = ()
     """The first of them."""
+    more_letters: str = ""
+    """Where the others go on; empty: that was all."""
     certificate_ends_at: datetime | None = None
     """When the certificate that it shows ends; None: it did not tell."""
 

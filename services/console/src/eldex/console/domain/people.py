@@ -10,9 +10,10 @@ from typing import Final
 from eldex.common.errors import Denied, DomainError, Kind
 
 THROTTLE_WINDOW: Final = timedelta(minutes=5)
-FAILURES_PER_ACCOUNT: Final = 10
-FAILURES_PER_ADDRESS: Final = 20
-"""A person mistypes; a guesser is held to a few thousand tries a day, in vain against random words."""
+FAILURES_FROM_AN_ADDRESS: Final = 10
+FAILURES_FROM_ANYWHERE: Final = 50
+"""Of one account: a person mistypes; a guesser with many addresses is held to some ten thousand tries a day, in vain
+against random words. Never of an address alone: behind a gateway everybody has the same one."""
 
 
 class Role(StrEnum):

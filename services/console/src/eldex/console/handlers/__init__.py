@@ -12,11 +12,11 @@ from eldex.common.clock import Clock
 from eldex.common.errors import DomainError, Language
 from eldex.common.identifiers import new_key
 from eldex.common.privacy import masked
-from eldex.console.domain.flows import DeadLetter, Department
+from eldex.console.domain.flows import DeadLetter, Department, Letters
 from eldex.console.domain.matters import TRACE_ID, Step, steps_of
 from eldex.console.domain.people import (
-    FAILURES_PER_ACCOUNT,
-    FAILURES_PER_ADDRESS,
+    FAILURES_FROM_AN_ADDRESS,
+    FAILURES_FROM_ANYWHERE,
     THROTTLE_WINDOW,
     Account,
     Act,
@@ -75,8 +75,21 @@ class Actions(Protocol):
     async def newest(self, before: str, limit: int) -> list[Action]:
         """Entries before a key (empty: from the newest on)."""
 
-    async def failures(self, since: datetime, *, user: str = "", address: str = "") -> int:
-        """Failed sign-ins since an instant, of an account or from an address."""
+    async def failures(self, since: datetime, user: str, address: str | None = None) -> int:
+        """Failed sign-ins since an instant, of an account (empty: of names nobody has), from one address or all."""
+
+
+class OpenSessions(Protocol):
+    """The sessions that are open, by keys that open nothing themselves."""
+
+    async def begin(self, key: str, user: str, expires_at: datetime) -> None:
+        """Have one more; durable when it returns."""
+
+    async def holds(self, key: str) -> bool:
+        """Whether it is open."""
+
+    async def end(self, key: str) -> None:
+        """Have it no more; durable when it returns."""
 
 
 class Accounts(Protocol):
@@ -94,6 +107,9 @@ class Departments(Protocol):
 
     async def look(self, *, include_replayed: bool = False) -> list[Department]:
         """All of them, side by side, within two seconds."""
+
+    async def letters(self, department: str, page: str, *, include_replayed: bool) -> Letters:
+        """Some of the dead letters of a department, from a page on."""
 
     async def dead_letter(self, department: str, key: str) -> DeadLetter | None:
         """One dead letter as its department tells it."""
@@ -116,6 +132,7 @@ class Ports:
     spans: Spans
     actions: Actions
     accounts: Accounts
+    sessions: OpenSessions
     departments: Departments
     exchange: Exchange
     log_keys: LogKeys
@@ -152,9 +169,9 @@ class SignIns:
         known = user if ports.accounts.find(user) else ""
         async with self._turn:
             since = ports.clock() - THROTTLE_WINDOW
-            of_address = await ports.actions.failures(since, address=address)
-            of_account = await ports.actions.failures(since, user=known) if known else 0
-            if of_address >= FAILURES_PER_ADDRESS or of_account >= FAILURES_PER_ACCOUNT:
+            here = await ports.actions.failures(since, known, address)
+            anywhere = await ports.actions.failures(since, known) if known else 0
+            if here >= FAILURES_FROM_AN_ADDRESS or anywhere >= FAILURES_FROM_ANYWHERE:
                 await self._record(known, address, "throttled")
                 raise SignInThrottled(minutes=int(THROTTLE_WINDOW.total_seconds() // 60))
             account = await ports.accounts.verify(user, password)

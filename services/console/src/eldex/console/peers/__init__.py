@@ -19,7 +19,7 @@ from eldex.common.errors import DomainError, Kind, Language, NotFound, Unavailab
 from eldex.common.rpc.client import Peer, channel
 from eldex.common.rpc.status import DETAILS_KEY, reason_of
 from eldex.console import wire
-from eldex.console.domain.flows import DeadLetter, Department, Health
+from eldex.console.domain.flows import DeadLetter, Department, Health, Letters
 from eldex.console.domain.spans import Span
 
 _DEADLINE_SECONDS: Final = 1.5
@@ -96,10 +96,20 @@ class PeerDepartments:
             flows=tuple(wire.flow(each) for each in flows.flows),
             dead_letters_waiting=flows.dead_letters,
             dead_letters=tuple(wire.dead_letter(each, name) for each in letters.dead_letters),
+            more_letters=letters.next_page_token,
             certificate_ends_at=instant(flows.certificate_not_after)
             if flows.HasField("certificate_not_after")
             else None,
         )
+
+    async def letters(self, department: str, page: str, *, include_replayed: bool) -> Letters:
+        """Some of the dead letters of a department, from a page on."""
+        request = operations.ListDeadLettersRequest(
+            page_size=_LETTERS_SHOWN, page_token=page, include_replayed=include_replayed
+        )
+        answer = await self._listed(self._peer(department), request)
+        found = tuple(wire.dead_letter(each, department) for each in answer.dead_letters)
+        return Letters(found, answer.next_page_token)
 
     async def dead_letter(self, department: str, key: str) -> DeadLetter | None:
         """Look for it page by page; None if the department has no such one."""
@@ -109,18 +119,23 @@ class PeerDepartments:
             request = operations.ListDeadLettersRequest(
                 page_size=500, page_token=token, include_replayed=True
             )
-            try:
-                answer = await peer.ask(
-                    _OPERATIONS + "ListDeadLetters", request, operations.ListDeadLettersResponse
-                )
-            except grpc.aio.AioRpcError as error:
-                raise refused(error) from error
+            answer = await self._listed(peer, request)
             for each in answer.dead_letters:
                 if each.dead_letter_key == key:
                     return wire.dead_letter(each, department)
             token = answer.next_page_token
             if not token:
                 return None
+
+    async def _listed(
+        self, peer: Peer, request: operations.ListDeadLettersRequest
+    ) -> operations.ListDeadLettersResponse:
+        try:
+            return await peer.ask(
+                _OPERATIONS + "ListDeadLetters", request, operations.ListDeadLettersResponse
+            )
+        except grpc.aio.AioRpcError as error:
+            raise refused(error) from error
 
     async def close_letter(
         self, department: str, key: str, request_id: str, reason: str, closed_by: str

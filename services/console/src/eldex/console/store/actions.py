@@ -15,7 +15,6 @@ ACTIONS: Final = "actions"
 COLLECTIONS: Final[Mapping[str, Sequence[Index]]] = {
     ACTIONS: [
         Index((("user", 1), ("at", -1))),
-        Index((("address", 1), ("at", -1))),
     ]
 }
 
@@ -57,9 +56,9 @@ class MongoActions:
         found = await self._backend.query(ACTIONS, where, [("_id", -1)], limit)
         return [_action(document) for document in found]
 
-    async def failures(self, since: datetime, *, user: str = "", address: str = "") -> int:
+    async def failures(self, since: datetime, user: str, address: str | None = None) -> int:
         """Failed sign-ins since an instant; those that were throttled do not count again."""
-        who = {"user": user} if user else {"address": address}
+        who = {"user": user} | ({} if address is None else {"address": address})
         failed = {"at": {"$gte": since}, "act": Act.SIGN_IN.value, "outcome": "failed"}
         return await self._backend.count(ACTIONS, who | failed)
 

@@ -55,13 +55,26 @@ class Web:
 
 def new_web(ports: Ports, keyring: Keyring, *, secure: bool) -> Web:
     """The parts of the pages; `secure`: cookies travel over TLS only."""
-    sessions = Sessions(keyring, secure=secure)
+    sessions = Sessions(keyring, ports.sessions, ports.clock, secure=secure)
     return Web(ports, keyring, SignIns(ports), sessions, Pages(sessions, ports.clock))
 
 
 def new_app(web: Web) -> FastAPI:
     """The application without pages of its own."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    async def recognised(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        if request.url.path.startswith("/static/"):
+            return await call_next(request)
+        try:
+            await web.sessions.recognise(request)
+        except DomainError as error:
+            return await refused(request, error)
+        return await call_next(request)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=recognised)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_guard)
     app.mount("/static", StaticFiles(directory=STATIC))
 

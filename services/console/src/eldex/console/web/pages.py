@@ -69,7 +69,7 @@ def _entrance(web: Web) -> APIRouter:
                 any=web.keyring.any(),
             )
         response = see(target)
-        web.sessions.open(response, account)
+        await web.sessions.open(response, account)
         return response
 
     @router.post("/sign-out")
@@ -78,7 +78,7 @@ def _entrance(web: Web) -> APIRouter:
         check_form(session, (await request.form()).get("form_token"))
         await handlers.sign_out(session.account, address_of(request), web.ports)
         response = see("/sign-in")
-        web.sessions.close(response)
+        await web.sessions.close(response, session)
         return response
 
     @router.get("/language/{code}")
@@ -179,6 +179,12 @@ def _matters(web: Web) -> APIRouter:
     return router
 
 
+def letters_path(department: str, page: str, *, replayed: bool) -> str:
+    """The address of a further page of a department's dead letters; empty if there is none."""
+    query = {"department": department, "page": page} | ({"replayed": "1"} if replayed else {})
+    return f"/dead-letters?{urlencode(query)}" if page else ""
+
+
 def _flows(web: Web) -> APIRouter:
     router = APIRouter()
 
@@ -211,9 +217,31 @@ def _flows(web: Web) -> APIRouter:
             part or "flows.html",
             departments=departments,
             letters=[letter for each in departments for letter in each.dead_letters],
+            more={
+                each.name: letters_path(each.name, each.more_letters, replayed=replayed)
+                for each in departments
+                if each.more_letters
+            },
             replayed=replayed,
             operator=session.account.role is Role.OPERATOR,
             action=await web.ports.actions.find(shown) if shown else None,
+        )
+
+    @router.get("/dead-letters")
+    async def letters(request: Request) -> Response:
+        session = web.sessions.need(request)
+        department = request.query_params.get("department", "")
+        replayed = bool(request.query_params.get("replayed"))
+        page = request.query_params.get("page", "")[:500]
+        found = await web.ports.departments.letters(department, page, include_replayed=replayed)
+        return web.pages.render(
+            request,
+            "letters.html",
+            department=department,
+            letters=found.letters,
+            following=letters_path(department, found.following, replayed=replayed),
+            replayed=replayed,
+            operator=session.account.role is Role.OPERATOR,
         )
 
     @router.get("/dead-letters/{deed}")
