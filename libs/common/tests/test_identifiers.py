@@ -290,7 +290,14 @@ def test_papers_of_different_kinds_are_never_equal() -> None:
     assert permit.born_on == date(1956, 1, 1)
     assert Passport.parse("12345678", issuer="USA") != Passport.parse("12345678", issuer="FRA")
     assert TravelPermitHkMo.parse("H1234567801") == TravelPermitHkMo.parse("H1234567802")
+    new = ForeignPermanentResident.parse(numbered("911840", "19600229", "001"), on=TODAY)
+    assert (new.born_on, new.sex) == (date(1960, 2, 29), Sex.MALE)
+    assert new.allows_birth(date(1960, 2, 29))
+    assert not new.allows_birth(date(2060, 2, 29))
     card = ForeignPermanentResident.parse("KOR110000022911", on=TODAY)
+    assert (card.born_on, card.sex) == (None, None)
+    assert card.allows_birth(date(2000, 2, 29))
+    assert not card.allows_birth(date(2000, 2, 28))
     assert card.kind is DocumentKind.FOREIGN_PERMANENT_RESIDENT
 
 

@@ -171,6 +171,31 @@ async def test_a_residence_permit_of_hong_kong_is_its_own_kind_and_no_identity_c
     assert entered.born_on == counter.day("1949-12-31")
 
 
+async def test_a_foreigners_card_tells_what_it_tells_and_nothing_else_is_taken(
+    counter: Any,
+) -> None:
+    """The form of 2023 tells birth date and sex; the older one the date but for its century."""
+    kind = resident_pb2.DOCUMENT_KIND_FOREIGN_PERMANENT_RESIDENT_CARD
+    new, old = counter.number("1960-02-29", county="911840"), "KOR110060022911"
+    male, female = resident_pb2.SEX_MALE, resident_pb2.SEX_FEMALE
+    for number, field, told in (
+        (new, "born_on", {"born_on": counter.day("1961-02-28")}),
+        (new, "sex", {"sex": male}),
+        (old, "born_on", {"born_on": counter.day("1960-03-01"), "sex": male}),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            await counter.ask(registration(number, kind, **told))
+        (violation,) = refused.value.violations
+        assert (violation.field, violation.rule) == (field, "CONTRADICTS_DOCUMENT")
+        assert number not in str(refused.value)
+    with pytest.raises(InvalidRequest):  # 1960 or 2060, and nothing of the sex
+        await counter.ask(registration(old, kind))
+    entered = (await counter.ask(registration(new, kind))).resident
+    assert (entered.born_on, entered.sex) == (counter.day("1960-02-29"), female)
+    told = {"born_on": counter.day("1960-02-29"), "sex": male}
+    assert (await counter.ask(registration(old, kind, **told))).resident.sex == male
+
+
 async def test_what_contradicts_the_number_is_refused(counter: Any) -> None:
     with pytest.raises(InvalidRequest) as told:
         await counter.ask(registration(sex=resident_pb2.SEX_MALE))

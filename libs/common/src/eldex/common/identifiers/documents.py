@@ -47,12 +47,12 @@ class _Eighteen(Secret):
     @property
     def born_on(self) -> date:
         """Date of birth (出生日期)."""
-        return date(int(self._text[6:10]), int(self._text[10:12]), int(self._text[12:14]))
+        return _birth_of_18(self._text)
 
     @property
     def sex(self) -> Sex:
         """Sex, by the parity of the sequence code: odd is male."""
-        return Sex.MALE if int(self._text[16]) % 2 else Sex.FEMALE
+        return _sex_of_18(self._text)
 
 
 class ResidencePermit(_Eighteen):
@@ -115,6 +115,21 @@ class ForeignPermanentResident(Secret):
                 "expected 15 characters (3 letters, 12 digits) or 18 beginning with 9",
             )
         return cls(number)
+
+    @property
+    def born_on(self) -> date | None:
+        """Date of birth; None of the older form, which does not tell the century."""
+        return _birth_of_18(self._text) if len(self._text) == 18 else None
+
+    @property
+    def sex(self) -> Sex | None:
+        """Sex, as in GB 11643; None of the older form, which does not tell it."""
+        return _sex_of_18(self._text) if len(self._text) == 18 else None
+
+    def allows_birth(self, day: date) -> bool:
+        """Whether its holder may be born on that day; the older form tells it but for the century."""
+        told = self.born_on
+        return day == told if told else f"{day:%y%m%d}" == self._text[7:13]
 
 
 class TravelPermitHkMo(Secret):
@@ -233,6 +248,14 @@ _KINDS: dict[DocumentKind, type[PersonDocument]] = {
         Passport,
     )
 }
+
+
+def _birth_of_18(number: str) -> date:
+    return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+
+
+def _sex_of_18(number: str) -> Sex:
+    return Sex.MALE if int(number[16]) % 2 else Sex.FEMALE
 
 
 def _check_18(number: str, document_zh: str, document: str, on: date) -> None:

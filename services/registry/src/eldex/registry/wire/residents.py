@@ -11,6 +11,7 @@ from eldex.common.dates import day, optional_day, proto_day, proto_instant
 from eldex.common.errors import InvalidRequest, Violation
 from eldex.common.identifiers import (
     DocumentKind,
+    ForeignPermanentResident,
     PersonDocument,
     RegionCode,
     RegionLevel,
@@ -66,6 +67,11 @@ def register_resident(request: pb.RegisterResidentRequest, call: Call) -> Regist
         _must_agree("born_on", born_on, paper.born_on)
         _must_agree("sex", sex, paper.sex)
         born_on, sex = paper.born_on, paper.sex
+    if isinstance(paper, ForeignPermanentResident):
+        if born_on is not None and not paper.allows_birth(born_on):
+            raise _contradicted("born_on")
+        _must_agree("sex", sex, paper.sex)
+        born_on, sex = born_on or paper.born_on, sex or paper.sex
     missing = [name for name, value in (("born_on", born_on), ("sex", sex)) if value is None]
     if born_on is None or sex is None:
         raise InvalidRequest(
@@ -89,15 +95,19 @@ def register_resident(request: pb.RegisterResidentRequest, call: Call) -> Regist
 
 
 def _must_agree(field: str, told: object, known: object) -> None:
-    if told is not None and told != known:
-        raise InvalidRequest(
-            Violation(
-                field,
-                "与身份证件号码中的信息不一致",
-                "contradicts what the document's number says",
-                "CONTRADICTS_DOCUMENT",
-            )
+    if told is not None and known is not None and told != known:
+        raise _contradicted(field)
+
+
+def _contradicted(field: str) -> InvalidRequest:
+    return InvalidRequest(
+        Violation(
+            field,
+            "与身份证件号码中的信息不一致",
+            "contradicts what the document's number says",
+            "CONTRADICTS_DOCUMENT",
         )
+    )
 
 
 def place(code: str, field: str) -> RegionCode:
