@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+import grpc
+import pytest
 from google.type.date_pb2 import Date
 
-from eldex.api.exchange.v1 import agreement_pb2
+from eldex.api.exchange.v1 import agreement_pb2, delivery_pb2
+from eldex.api.exchange.v1 import delivery_service_pb2 as delivery_pb
 from eldex.api.exchange.v1 import exchange_service_pb2 as exchange_pb
 from eldex.api.registry.v1 import eligibility_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
+from eldex.common.rpc.status import DETAILS_KEY, reason_of
 from eldex.local import acts
 from eldex.local.field import Field, Refused
 
@@ -147,12 +152,92 @@ async def test_a_partner_gets_what_its_agreement_names_and_nothing_else(
     assert "eldex.api.registry.v1.EligibilityGranted" not in kinds
 
 
-async def test_asking_for_events_beyond_the_agreement_is_refused(field: Field) -> None:
-    refused = None
-    request = exchange_pb.AcknowledgeEventsRequest(subscription_name="x", cursor=10**12)
+async def following(field: Field, name: str, **wanted: Any) -> AsyncIterator[Any]:
+    """What the partner is given when it asks the exchange for these events; raises the refusal."""
+    subscribe = field["partner"].exchange.unary_stream(
+        "/eldex.api.exchange.v1.ExchangeService/Subscribe",
+        request_serializer=exchange_pb.SubscribeRequest.SerializeToString,
+        response_deserializer=exchange_pb.SubscribeResponse.FromString,
+    )
+    stream = subscribe(exchange_pb.SubscribeRequest(subscription_name=name, **wanted))
     try:
+        async for delivery in stream:
+            for event in delivery.events:
+                yield event
+    finally:
+        stream.cancel()
+
+
+BEYOND = [
+    {"event_types": ["eldex.api.registry.v1.EligibilityGranted"]},
+    {"event_types": [DECEASED, "eldex.api.registry.v1.EligibilityGranted"]},
+    {"region_codes": ["5117"]},
+    {"event_types": [DECEASED], "region_codes": ["511702001"]},
+]
+"""A type that the agreement does not name, also beside one that it does; divisions that are not the partner's."""
+
+
+@pytest.mark.parametrize("wanted", BEYOND, ids=str)
+async def test_asking_for_events_beyond_the_agreement_is_refused(
+    field: Field, wanted: dict[str, list[str]]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        async with asyncio.timeout(20):
+            await anext(following(field, f"beyond-{uuid.uuid4().hex[:8]}", **wanted))
+    details = dict(refused.value.trailing_metadata() or ())[DETAILS_KEY]
+    assert (refused.value.code(), reason_of(details)) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ACCESS_DENIED",
+    )
+    with pytest.raises(Refused) as made:
+        await subscription(field, "CreateSubscription", f"made-{uuid.uuid4().hex[:8]}", wanted)
+    assert made.value.reason == "ACCESS_DENIED"
+
+
+async def subscription(
+    field: Field, act: str, name: str, wanted: dict[str, list[str]], **more: Any
+) -> delivery_pb2.EventSubscription:
+    """The partner makes a subscription that is read as a stream, or changes what it wants of it."""
+    kind = {"kind": delivery_pb2.DELIVERY_KIND_STREAM} if act == "CreateSubscription" else {}
+    request = getattr(delivery_pb, f"{act}Request")(
+        subscription_name=name, filter=delivery_pb2.EventFilter(**wanted), **kind, **more
+    )
+    told = await field["partner"].ask(f"DeliveryService/{act}", request)
+    changed: delivery_pb2.EventSubscription = told.reply.subscription
+    return changed
+
+
+async def test_a_later_change_of_what_it_wants_widens_neither_types_nor_divisions(
+    field: Field,
+) -> None:
+    name = f"changed-{uuid.uuid4().hex[:8]}"
+    made = await subscription(field, "CreateSubscription", name, {"event_types": [DECEASED]})
+    for wanted in BEYOND:
+        with pytest.raises(Refused) as refused:
+            await subscription(field, "UpdateSubscription", name, wanted, etag=made.etag)
+        assert refused.value.reason == "ACCESS_DENIED"
+    everywhere = {"event_types": [DECEASED], "region_codes": ["50", "51"]}
+    await subscription(field, "UpdateSubscription", name, everywhere, etag=made.etag)
+
+    ours, _ = await acts.enter_resident(field, name="周淑华", born_on="1944-02-02")
+    theirs, _ = await acts.enter_resident(
+        field, name="吴秀兰", born_on="1944-04-04", hukou_region_code=acts.PARTNER_REGION
+    )
+    for person in (ours, theirs):
+        await acts.register_death(field, person, "2026-11-02")
+        await field.watcher.until(events_pb.ResidentDeceased, resident_key=person)
+    told = []
+    async with asyncio.timeout(30):
+        async for event in following(field, name, after_cursor=made.acknowledged_cursor):
+            told.append(event)
+            if event.subject == theirs:
+                break
+    assert {event.event_type for event in told} == {DECEASED}
+    assert ours not in {event.subject for event in told}
+
+
+async def test_a_cursor_that_was_never_given_out_cannot_be_acknowledged(field: Field) -> None:
+    request = exchange_pb.AcknowledgeEventsRequest(subscription_name="x", cursor=10**12)
+    with pytest.raises(Refused) as refused:
         await field["partner"].ask("ExchangeService/AcknowledgeEvents", request)
-    except Refused as error:
-        refused = error
-    assert refused is not None
-    assert refused.reason == "CURSOR_UNKNOWN"
+    assert refused.value.reason == "CURSOR_UNKNOWN"
