@@ -28,6 +28,8 @@ async def test_a_death_ends_what_it_must_in_every_department_in_one_trace(field:
     for kind in EFFECTS:
         (seen,) = field.watcher.of(kind, resident_key=key)
         assert seen.trace_id == trace_id
+    (partner_told,) = field.partner.of(resident_events_pb2.ResidentDeceased, resident_key=key)
+    assert partner_told.trace_id == trace_id
     (ended,) = field.watcher.of(entitlement_events_pb2.EntitlementEnded, resident_key=key)
     assert ended.message.ended_on == on("2026-11-01")
     (released,) = field.watcher.of(bed_events_pb2.BedReleased, resident_key=key)
@@ -58,10 +60,12 @@ async def test_a_late_notice_turns_what_was_overpaid_into_a_recovery(field: Fiel
     )
     await acts.register_death(field, key, "2026-10-16")
     recovery = await field.watcher.until(entitlement_events_pb2.RecoveryOpened, resident_key=key)
-    # October has 31 days; 1 to 15 October are due, 16 to 31 are not: 16 of 31 days come back.
-    assert paid.message.month == on("2026-10-01")
-    days = round(recovery.message.amount_fen * 31 / paid.message.amount_fen)
-    assert days == 16
+    # October has 31 days; 1 to 15 October are due, 16 to 31 are not: of 60 yuan a month 16 of 31 days come back.
+    assert (paid.message.month, paid.message.amount_fen) == (on("2026-10-01"), 6000)
+    due = 6000 * 15 // 31
+    assert (due, recovery.message.amount_fen) == (2903, 6000 - due)
+    ended = await field.watcher.until(entitlement_events_pb2.EntitlementEnded, resident_key=key)
+    assert ended.message.ended_on == on("2026-10-16")
 
 
 async def run_cycle(field: Field, month: str) -> None:

@@ -168,7 +168,7 @@ async def following(field: Field, name: str, **wanted: Any) -> AsyncIterator[Any
         stream.cancel()
 
 
-BEYOND = [
+BEYOND: list[dict[str, Any]] = [
     {"event_types": ["eldex.api.registry.v1.EligibilityGranted"]},
     {"event_types": [DECEASED, "eldex.api.registry.v1.EligibilityGranted"]},
     {"region_codes": ["5117"]},
@@ -179,7 +179,7 @@ BEYOND = [
 
 @pytest.mark.parametrize("wanted", BEYOND, ids=str)
 async def test_asking_for_events_beyond_the_agreement_is_refused(
-    field: Field, wanted: dict[str, list[str]]
+    field: Field, wanted: dict[str, Any]
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         async with asyncio.timeout(20):
@@ -195,7 +195,7 @@ async def test_asking_for_events_beyond_the_agreement_is_refused(
 
 
 async def subscription(
-    field: Field, act: str, name: str, wanted: dict[str, list[str]], **more: Any
+    field: Field, act: str, name: str, wanted: dict[str, Any], **more: Any
 ) -> delivery_pb2.EventSubscription:
     """The partner makes a subscription that is read as a stream, or changes what it wants of it."""
     kind = {"kind": delivery_pb2.DELIVERY_KIND_STREAM} if act == "CreateSubscription" else {}

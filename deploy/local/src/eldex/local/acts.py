@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from google.protobuf.message import Message
 from google.type.date_pb2 import Date
@@ -22,8 +22,9 @@ from eldex.api.medical.v1 import enrolment_pb2
 from eldex.api.medical.v1 import medical_service_pb2 as medical_pb
 from eldex.api.registry.v1 import assessment_pb2, resident_events_pb2, resident_pb2
 from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
+from eldex.common.clock import day_of, system_clock
 from eldex.common.identifiers import CreditCode, check_character, credit_check_character
-from eldex.local.field import Field, Told
+from eldex.local.field import Field, Refused, Told
 
 HOME_REGION = "511702001"
 PARTNER_REGION = "500101"
@@ -33,7 +34,9 @@ _PAPERS = (
     institution_record_pb2.FILING_PAPER_KIND_BUILDING,
     institution_record_pb2.FILING_PAPER_KIND_FIRE_SAFETY,
 )
-_serials = itertools.count(secrets.randbelow(900))
+_NUMBERS = 5000
+"""Women's numbers of one birth date under the ten codes that were never given out."""
+_serials = itertools.count(secrets.randbelow(_NUMBERS))
 
 
 def on(text: str) -> Date:
@@ -42,19 +45,51 @@ def on(text: str) -> Date:
     return Date(year=day.year, month=day.month, day=day.day)
 
 
-def fictional_number(born_on: str) -> str:
-    """An identity number that belongs to nobody: division code 511790 was never given out.
+def ago(days: int) -> Date:
+    """A day of the contract, so many before today: what is bound to a term stays within it."""
+    return on((day_of(system_clock()) - timedelta(days=days)).isoformat())
+
+
+def _fictional_number(born_on: str) -> str:
+    """An identity number that belongs to nobody: codes 511790 to 511799 were never given out.
 
     Women's sequence codes are even (GB 11643).
     """
-    serial = next(_serials) * 2 % 1000
-    body = f"511790{born_on.replace('-', '')}{serial:03d}"
+    code, serial = divmod(next(_serials) % _NUMBERS, 500)
+    body = f"51179{code}{born_on.replace('-', '')}{serial * 2:03d}"
     return body + check_character(body)
 
 
-def fictional_credit_code() -> CreditCode:
+async def with_new_number(
+    born_on: str, register: Callable[[str], Awaitable[Told]]
+) -> tuple[str, Told]:
+    """Register somebody under a fictional number, which is told, too.
+
+    Where data was kept, earlier runs have taken some: then another one.
+    """
+    for _ in range(_NUMBERS):
+        number = _fictional_number(born_on)
+        try:
+            return number, await register(number)
+        except Refused as refused:
+            if refused.reason != "ALREADY_EXISTS":
+                raise
+    raise AssertionError(f"every fictional number of {born_on} is taken: `make clean`, then again")
+
+
+_TYPES = {
+    institution_pb2.PROFIT_NATURE_PUBLIC: "12",
+    institution_pb2.PROFIT_NATURE_NON_PROFIT: "52",
+    institution_pb2.PROFIT_NATURE_FOR_PROFIT: "91",
+}
+"""事业单位, 民办非企业单位, 企业: how a credit code begins."""
+
+
+def fictional_credit_code(
+    nature: institution_pb2.ProfitNature.ValueType = institution_pb2.PROFIT_NATURE_NON_PROFIT,
+) -> CreditCode:
     """A credit code that belongs to nobody: the organisation's part begins with FAKE."""
-    body = f"52511700FAKE{secrets.randbelow(100_000):05d}"
+    body = f"{_TYPES[nature]}511700FAKE{secrets.randbelow(100_000):05d}"
     return CreditCode.parse(body + credit_check_character(body))
 
 
@@ -68,19 +103,20 @@ async def enter_resident(
     resident_since: str = "2020-01-01",
 ) -> tuple[str, Told]:
     """The police register a person; the key under which every department knows her."""
-    told = await field["police"].ask(
-        "RegistryService/RegisterResident",
-        registry_pb.RegisterResidentRequest(
+
+    async def register(number: str) -> Told:
+        request = registry_pb.RegisterResidentRequest(
             document=resident_pb2.PersonDocument(
-                kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD,
-                number=fictional_number(born_on),
+                kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=number
             ),
             name=name,
             region_code=region_code,
             hukou_region_code=hukou_region_code,
             resident_since=on(resident_since),
-        ),
-    )
+        )
+        return await field["police"].ask("RegistryService/RegisterResident", request)
+
+    _, told = await with_new_number(born_on, register)
     return told.reply.resident.resident_key, told
 
 
@@ -163,18 +199,23 @@ async def open_institution(
 
 
 async def open_home(
-    field: Field, *, name: str, beds: int = 4, opened_on: str = "2024-03-01"
+    field: Field,
+    *,
+    name: str,
+    beds: int = 4,
+    opened_on: str = "2024-03-01",
+    nature: institution_pb2.ProfitNature.ValueType = institution_pb2.PROFIT_NATURE_NON_PROFIT,
 ) -> Home:
     """Civil affairs take a home through its filing and into operation."""
     filing = filing_calls_pb2.FileInstitutionRequest(
-        credit_code=str(fictional_credit_code()),
+        credit_code=str(fictional_credit_code(nature)),
         institution_kind=institution_pb2.INSTITUTION_KIND_ELDER_CARE_HOME,
         region_code="511702",
         details=institution_record_pb2.InstitutionDetails(
             institution_name=f"{name}（虚构）",
             site="一号院区",
             address="通川区（虚构）",
-            profit_nature=institution_pb2.PROFIT_NATURE_NON_PROFIT,
+            profit_nature=nature,
             opens_on=on(opened_on),
             established_on=on(opened_on),
             papers=papers("2024"),
@@ -194,7 +235,7 @@ async def open_home(
 
 
 async def admit(
-    field: Field, resident_key: str, bed_key: str, admitted_on: str, language: str = "en"
+    field: Field, resident_key: str, bed_key: str, admitted_on: Date, language: str = "en"
 ) -> Told:
     """Civil affairs record that a resident has a bed, once they have heard of the resident."""
     return await field["civil-affairs"].ask_when_known(
@@ -202,7 +243,7 @@ async def admit(
         bed_calls_pb2.AdmitResidentRequest(
             resident_key=resident_key,
             bed_key=bed_key,
-            admitted_on=on(admitted_on),
+            admitted_on=admitted_on,
             agreement_number="服务协议-1（虚构）",
         ),
         language=language,
@@ -249,7 +290,7 @@ async def repair_credit(field: Field, listing_key: str) -> Told:
         "CreditService/ApplyForRepair",
         credit_pb.ApplyForRepairRequest(
             listing_key=listing_key,
-            applied_on=on("2026-11-03"),
+            applied_on=ago(22),
             commitment="信用修复承诺书（虚构）",
             evidence=["消防验收意见书（虚构）"],
         ),
@@ -260,7 +301,7 @@ async def repair_credit(field: Field, listing_key: str) -> Told:
             credit_pb.RecordRepairStepRequest(
                 listing_key=listing_key,
                 step=step,
-                done_on=on("2026-11-10"),
+                done_on=ago(15),
                 evidence=["核实记录（虚构）"],
             ),
         )
@@ -270,7 +311,7 @@ async def repair_credit(field: Field, listing_key: str) -> Told:
             listing_key=listing_key,
             approved=True,
             document="通市监修〔2026〕1号（虚构）",
-            decided_on=on("2026-11-20"),
+            decided_on=ago(5),
             reason="隐患已整改并通过验收",
         ),
     )

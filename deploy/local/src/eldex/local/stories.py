@@ -68,7 +68,7 @@ async def death_stops_payments(field: Field, tell: Narrator) -> tuple[str, str]:
     )
     tell.act(INSURANCE, Words("为其参保登记", "enrol her"), await acts.insure(field, key))
     home = await acts.open_home(field, name="福寿养老院")
-    admitted = await acts.admit(field, key, home.bed_keys[0], "2026-01-05")
+    admitted = await acts.admit(field, key, home.bed_keys[0], on("2026-01-05"))
     tell.act(CIVIL_AFFAIRS, Words("办理入住养老机构", "admit her to a care home"), admitted)
     began = time.perf_counter()
     told = await acts.register_death(field, key, "2026-11-01")
@@ -91,6 +91,7 @@ async def death_stops_payments(field: Field, tell: Narrator) -> tuple[str, str]:
         _same_trace(seen, told)
         tell.effect(where, what, seen, began)
     seen = await field.partner.until(resident_events_pb2.ResidentDeceased, resident_key=key)
+    _same_trace(seen, told)
     tell.effect(PARTNER, Words("经订阅即时获知", "told by its subscription"), seen, began)
     registered = [
         await watcher.until(resident_events_pb2.ResidentRegistered, resident_key=key)
@@ -274,7 +275,7 @@ async def blacklisting_halts_and_repair_restores(field: Field, tell: Narrator) -
         Words(
             "一家四张床位的养老院，赵淑兰入住其一", "a home with four beds; 赵淑兰 has one of them"
         ),
-        await acts.admit(field, key, home.bed_keys[0], "2026-09-01"),
+        await acts.admit(field, key, home.bed_keys[0], on("2026-09-01")),
     )
     await see.until(
         institution_subsidy_events_pb2.InstitutionSubsidyGranted,
@@ -294,12 +295,14 @@ async def blacklisting_halts_and_repair_restores(field: Field, tell: Narrator) -
             evidence=["消防检查笔录（虚构）"],
             summary="重大火灾隐患逾期未改（虚构）",
             document="通市监列〔2024〕1号（虚构）",
-            decided_on=on("2024-10-20"),
+            decided_on=acts.ago(772),
             reason="逾期未整改",
-            began_on=on("2024-11-01"),
+            # More than the two years after which it may be repaired, less than the three of its term.
+            began_on=acts.ago(760),
         ),
     )
     tell.act(MARKET, Words("将该机构列入失信名单", "enter the home in the blacklist"), listed)
+    tell.remark(await _to_be_disclosed(field, home, listed.reply.listing.listing_key))
     halted: Effects = (
         (
             INSTITUTIONS,
@@ -345,15 +348,39 @@ async def blacklisting_halts_and_repair_restores(field: Field, tell: Narrator) -
     tell.act(
         CIVIL_AFFAIRS,
         Words("为周玉梅办理入住", "admit 周玉梅 now"),
-        await acts.admit(field, other, home.bed_keys[1], "2026-11-22"),
+        await acts.admit(field, other, home.bed_keys[1], acts.ago(3)),
     )
     return home, listed.trace_id
+
+
+_PLATFORMS = {
+    listing_pb2.DISCLOSURE_PLATFORM_CREDIT_CHINA: Words(
+        "全国信用信息共享平台", "the national credit information platform"
+    ),
+    listing_pb2.DISCLOSURE_PLATFORM_ENTERPRISE_PUBLICITY: Words(
+        "国家企业信用信息公示系统", "the enterprise credit publicity system"
+    ),
+}
+
+
+async def _to_be_disclosed(field: Field, home: Home, listing_key: str) -> Words:
+    """Where the listing becomes public, and by when."""
+    told = await field["market-regulation"].ask(
+        "CreditService/ListDisclosures",
+        credit_pb.ListDisclosuresRequest(subject_key=home.credit_code),
+    )
+    (record,) = (each for each in told.reply.disclosures if each.source_key == listing_key)
+    platform, day = _PLATFORMS[record.platform], _day(record.due_on)
+    return Words(
+        f"按经营性质须于 {day} 前在{platform.zh}公示",
+        f"by its nature it is due on {platform.en} by {day}",
+    )
 
 
 async def _not_admitted(field: Field, resident_key: str, home: Home, language: str) -> str:
     """In which words a home that may not admit is told so."""
     try:
-        await acts.admit(field, resident_key, home.bed_keys[1], "2026-11-20", language)
+        await acts.admit(field, resident_key, home.bed_keys[1], acts.ago(5), language)
     except Refused as refused:
         return refused.words
     raise AssertionError("a blacklisted home admitted somebody")

@@ -222,8 +222,9 @@ async def two_cities(
             "Two cities ask each other, and each is the other's witness",
         )
     )
-    number = acts.fictional_number("1940-05-17")
-    entered = await register(away, number, "刘德福", "500101", "511702")
+    number, entered = await acts.with_new_number(
+        "1940-05-17", lambda number: register(away, number, "刘德福", "500101", "511702")
+    )
     key = entered.reply.resident.resident_key
     tell.act(
         _of(b, POLICE),
@@ -282,19 +283,22 @@ async def two_cities(
         )
     else:
         raise AssertionError("a city that is cut off answered")
-    mover = acts.fictional_number("1943-09-02")
     began = time.perf_counter()
-    moved = await register(home, mover, "何素芬", "511702001", "500101")
+    _, moved = await acts.with_new_number(
+        "1943-09-02", lambda number: register(home, number, "何素芬", "511702001", "500101")
+    )
     tell.act(
         _of(a, POLICE),
         Words("登记何素芬，户籍在 500101", "register 何素芬, household registration in 500101"),
         moved,
     )
     waiting = asyncio.create_task(
-        register(away, acts.fictional_number("1939-12-01"), "邓国强", "500101", "511702")
+        acts.with_new_number(
+            "1939-12-01", lambda number: register(away, number, "邓国强", "500101", "511702")
+        )
     )
     await mend()
-    late = await waiting
+    _, late = await waiting
     tell.act(
         _of(b, POLICE),
         Words(
