@@ -17,6 +17,8 @@ from urllib.parse import urlencode
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from opentelemetry import trace
@@ -34,6 +36,7 @@ from eldex.common.identifiers import new_key
 from eldex.common.kafka import FlowState
 from eldex.common.operations import OperationsService
 from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
+from eldex.common.rpc.status import DETAILS_KEY, failure
 from eldex.common.rpc.tls import server_credentials
 from eldex.common.service import service_descriptor
 from eldex.common.testing.harness import CITY, ServiceOnMemory
@@ -366,3 +369,60 @@ def channel_to_otlp(console: Console) -> grpc.aio.Channel:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
+
+
+@dataclass
+class SmallExchange:
+    """Answers the contract's calls as told, over mutual TLS, and keeps what it was asked."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    """Method → reply, or an error."""
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any] | None:
+        service, _, name = details.method[1:].partition("/")
+        if not service.startswith("eldex.api.exchange."):
+            return None
+        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+        kind = message_factory.GetMessageClass(found.input_type)
+        reply = message_factory.GetMessageClass(found.output_type)
+
+        async def answer(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            request = kind.FromString(data)
+            self.asked.append((name, request))
+            told = self.answers.get(name, reply())
+            if callable(told):
+                told = told(request)
+            if isinstance(told, Exception):
+                failed = failure(told, "en")  # type: ignore[arg-type]
+                metadata = ((DETAILS_KEY, failed.details),)
+                await context.abort(failed.code, failed.message, metadata)
+            assert isinstance(told, Message)
+            return told.SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    def requests(self, name: str) -> list[Any]:
+        return [request for asked, request in self.asked if asked == name]
+
+
+@dataclass
+class Scene:
+    console: Console
+    exchange: SmallExchange
+    server: grpc.aio.Server
+
+
+@pytest.fixture
+async def scene(mongod: Mongod, tmp_path: Path) -> AsyncIterator[Scene]:
+    authority = Authority.open(tmp_path / "pki")
+    exchange = SmallExchange()
+    server = grpc_server([exchange])  # type: ignore[list-item]
+    port = server.add_secure_port(
+        "127.0.0.1:0", server_credentials(authority.issue(f"{CITY}/service/exchange"))
+    )
+    await server.start()
+    peers = {"exchange": f"127.0.0.1:{port}"}
+    async with a_console(mongod, tmp_path, peers, authority) as console:
+        yield Scene(console, exchange, server)
+    await server.stop(0)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
-import pytest
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from eldex.api.exchange.v1 import access_service_pb2 as access
@@ -30,23 +24,16 @@ from eldex.api.exchange.v1.delivery_pb2 import (
     SubscriptionLag,
 )
 from eldex.common.errors import AlreadyExists, DomainError, Kind
-from eldex.common.rpc.server import grpc_server
-from eldex.common.rpc.status import DETAILS_KEY, failure
-from eldex.common.rpc.tls import server_credentials
-from eldex.common.testing.harness import CITY
 from eldex.console.domain.sharing import changes
 from eldex.console.web import words
 from eldex.console.wire import exchange as wire
 from eldex.evidence.log import Log
 from eldex.evidence.note import COSIGNATURE_V1, Signer, signer_key
 from eldex.evidence.receipts import Bundle
-from eldex.local.authority import Authority
-from eldex.local.mongod import Mongod
-from services.console.tests.conftest import Console, a_console
 from services.console.tests.test_proofs import ORIGIN, SIGNER, a_record
 
 if TYPE_CHECKING:
-    from services.console.tests.conftest import Browserless
+    from services.console.tests.conftest import Browserless, Scene
 
 PARTNER = "member/partner-500100/elder-care"
 WITNESS = Signer.parse(signer_key("500100/witness", bytes(range(1, 33)), COSIGNATURE_V1))
@@ -58,65 +45,10 @@ class NoCosignature(DomainError):
     zh, en = "尚无联署", "no partner has co-signed"
 
 
-@dataclass
-class SmallExchange:
-    """Answers the contract's calls as told, over mutual TLS, and keeps what it was asked."""
-
-    answers: dict[str, Any] = field(default_factory=dict)
-    """Method → reply, or an error."""
-    asked: list[tuple[str, Any]] = field(default_factory=list)
-
-    def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any] | None:
-        service, _, name = details.method[1:].partition("/")
-        if not service.startswith("eldex.api.exchange."):
-            return None
-        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-        kind = message_factory.GetMessageClass(found.input_type)
-        reply = message_factory.GetMessageClass(found.output_type)
-
-        async def answer(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-            request = kind.FromString(data)
-            self.asked.append((name, request))
-            told = self.answers.get(name, reply())
-            if callable(told):
-                told = told(request)
-            if isinstance(told, Exception):
-                failed = failure(told, "en")  # type: ignore[arg-type]
-                metadata = ((DETAILS_KEY, failed.details),)
-                await context.abort(failed.code, failed.message, metadata)
-            assert isinstance(told, Message)
-            return told.SerializeToString()
-
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-    def requests(self, name: str) -> list[Any]:
-        return [request for asked, request in self.asked if asked == name]
-
-
-@dataclass
-class Scene:
-    console: Console
-    exchange: SmallExchange
-    server: grpc.aio.Server
-
-
-@pytest.fixture
-async def scene(mongod: Mongod, tmp_path: Path) -> AsyncIterator[Scene]:
-    authority = Authority.open(tmp_path / "pki")
-    exchange = SmallExchange()
-    server = grpc_server([exchange])  # type: ignore[list-item]
-    port = server.add_secure_port(
-        "127.0.0.1:0", server_credentials(authority.issue(f"{CITY}/service/exchange"))
-    )
-    await server.start()
-    peers = {"exchange": f"127.0.0.1:{port}"}
-    async with a_console(mongod, tmp_path, peers, authority) as console:
-        yield Scene(console, exchange, server)
-    await server.stop(0)
-
-
 PAGES = (
     "/members",
+    "/members/joinings",
+    "/members/certificates",
     "/agreements",
     "/agreements/x",
     "/catalogue",
@@ -146,6 +78,8 @@ async def test_an_empty_exchange_is_shown_as_empty(scene: Scene) -> None:
     reader = await scene.console.signed_in("operator")
     said = {
         "/members": "There is no member yet.",
+        "/members/joinings": "There is none.",
+        "/members/certificates": "There is none.",
         "/agreements": "There is no agreement here.",
         "/catalogue": "There is no such resource.",
         "/catalogue/requests": "There is none.",
@@ -155,7 +89,16 @@ async def test_an_empty_exchange_is_shown_as_empty(scene: Scene) -> None:
     for path, text in said.items():
         page = await reader.get(path)
         assert (page.status, text in page.text) == (200, True), path
-    for path in ("/log/-1", "/log/x", "/log/99999999999999999999", "/deliveries/change?act=drop"):
+    for path in (
+        "/log/-1",
+        "/log/x",
+        "/log/99999999999999999999",
+        "/deliveries/change?act=drop",
+        "/agreements/x/approve",
+        "/agreements/x/drop",
+        "/members/joinings/x/admit",
+        "/members/certificates/1/revoke",
+    ):
         assert (await reader.get(path)).status == 404, path
 
 
@@ -376,7 +319,7 @@ def test_nothing_that_an_agreement_says_is_missing_where_versions_are_compared()
     plain.purposes.append("care")
     known = wire.agreement(plain)
     for field_ in plain.DESCRIPTOR.fields:
-        if field_.name in {"agreement_key", "subsystem", "etag"}:
+        if field_.name in {"agreement_key", "etag"}:
             continue
         other = agreement_pb2.Agreement()
         other.CopyFrom(plain)

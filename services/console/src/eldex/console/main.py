@@ -34,6 +34,7 @@ from eldex.console.accounts import FileAccounts
 from eldex.console.handlers import Ports
 from eldex.console.peers import PeerDepartments
 from eldex.console.peers.exchange import PeerExchange
+from eldex.console.peers.members import PeerMembers
 from eldex.console.rpc import Intake, otlp_server
 from eldex.console.store import actions as action_store
 from eldex.console.store import log_keys
@@ -110,6 +111,7 @@ async def serving(settings: ConsoleSettings) -> AsyncIterator[Running]:
             MongoOpenSessions(backend),
             departments,
             PeerExchange(departments.peer("exchange")),
+            PeerMembers(departments.peer("exchange")),
             MongoLogKeys(backend, system_clock, policy),
             system_clock,
         )

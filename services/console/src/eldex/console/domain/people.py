@@ -53,6 +53,11 @@ class Act(StrEnum):
     REPLAY_SUBSCRIPTION = "replay-subscription"
     REDELIVER = "redeliver"
     LOOK_INTO_LOG = "look-into-log"
+    APPROVE_CHANGE = "approve-change"
+    REFUSE_CHANGE = "refuse-change"
+    ADMIT_MEMBER = "admit-member"
+    REFUSE_MEMBER = "refuse-member"
+    REVOKE_CERTIFICATE = "revoke-certificate"
 
 
 @dataclass(frozen=True, slots=True)

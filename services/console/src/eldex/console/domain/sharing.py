@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -69,18 +69,76 @@ class Change:
     term: str
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    opened: bool = False
+    """That it is not limited any more: what an agreement does not name it does not restrict."""
 
 
-def changes(older: Agreement, newer: Agreement) -> list[Change]:
-    """What changed, field by field."""
+_OPEN_WITHOUT: Final = {
+    "valid_to": "valid_from",
+    "reply_fields": "methods",
+    "request_fields": "methods",
+    "event_fields": "event_types",
+    "subject_region_codes": "methods",
+    "rows_per_call": "methods",
+    "rows_per_day": "methods",
+}
+"""What is not limited where it is not named → what it would limit."""
+
+
+def _is_open(agreement: Agreement, term: str) -> bool:
+    return term not in agreement.terms and _OPEN_WITHOUT.get(term) in agreement.terms
+
+
+def changes(older: Agreement | None, newer: Agreement) -> list[Change]:
+    """What changed, field by field; without an older one, all that the new one says and leaves open."""
     found = []
-    for term in dict.fromkeys((*older.terms, *newer.terms)):
-        before, after = older.terms.get(term, ()), newer.terms.get(term, ())
+    said = older.terms if older else {}
+    for term in dict.fromkeys((*said, *newer.terms, *_OPEN_WITHOUT)):
+        before, after = said.get(term, ()), newer.terms.get(term, ())
         removed = tuple(each for each in before if each not in after)
         added = tuple(each for each in after if each not in before)
-        if removed or added:
-            found.append(Change(term, removed, added))
+        opened = _is_open(newer, term) and not (older and _is_open(older, term))
+        if removed or added or opened:
+            found.append(Change(term, removed, added, opened))
     return found
+
+
+CONSOLE_SEAT: Final = "service/console"
+"""The seat that the console's certificate proves, whoever is signed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementChange:
+    """The newest change that an operator asked for of an agreement (协议变更)."""
+
+    wanted: Agreement
+    based_on: str
+    """Etag of the agreement it changes; empty: a new one."""
+    etag: str
+    state: str
+    """`waiting`, `approved` or `refused`."""
+    proposed_by: str
+    proposed_with: str
+    """The seat."""
+    proposed_at: datetime
+    decided_by: str
+    decided_with: str
+    decided_at: datetime | None
+    reason: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be decided."""
+        return self.state == "waiting"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was asked for from this seat, which then cannot approve it."""
+        return self.proposed_with == CONSOLE_SEAT
+
+    def is_stale(self, present: Agreement | None) -> bool:
+        """Whether the agreement has changed since: then it can be refused alone."""
+        return self.waits and self.based_on != (present.etag if present else "")
 
 
 @dataclass(frozen=True, slots=True)

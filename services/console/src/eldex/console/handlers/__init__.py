@@ -30,7 +30,7 @@ from eldex.console.domain.people import (
 from eldex.console.domain.service_map import Edges
 from eldex.console.domain.spans import Kind, Span
 from eldex.console.domain.traces import Search, Trace, TraceSummary
-from eldex.console.handlers.exchange_ports import Exchange, LogKeys
+from eldex.console.handlers.exchange_ports import Exchange, LogKeys, Members
 
 MOST_TRACES_OF_A_MATTER = 50
 
@@ -135,6 +135,7 @@ class Ports:
     sessions: OpenSessions
     departments: Departments
     exchange: Exchange
+    members: Members
     log_keys: LogKeys
     clock: Clock
 

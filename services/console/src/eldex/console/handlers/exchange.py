@@ -7,11 +7,12 @@ from functools import partial
 
 from eldex.common.errors import Language
 from eldex.common.identifiers import new_key
-from eldex.console.domain.people import Account, Act, Action, LogReadersOnly
+from eldex.common.privacy import masked
+from eldex.console.domain.people import Account, Act, Action, LogReadersOnly, NoReason
 from eldex.console.domain.proofs import Check, LogLine, LogSearch, Proof, prove
 from eldex.console.domain.sharing import Explanation, Page
 from eldex.console.handlers import Ports, operate
-from eldex.console.handlers.exchange_ports import DeliveryChange, Trust
+from eldex.console.handlers.exchange_ports import Decision, DeliveryChange, Trust
 from eldex.evidence.errors import EvidenceError
 
 
@@ -68,3 +69,26 @@ async def change_delivery(
     """Hold, resume, replay or redeliver on behalf of an operator; the entry that tells how it ended."""
     deed = partial(ports.exchange.change, change, language)
     return await operate(change.act, change.target, account, address, language, ports, deed)
+
+
+async def decide(
+    decision: Decision, account: Account, address: str, language: Language, ports: Ports
+) -> Action:
+    """Decide on behalf of an operator, under the account's name; the entry that tells how it ended."""
+    said = replace(decision, reason=masked(decision.reason))
+
+    async def deed() -> None:
+        if not said.reason and said.act is not Act.APPROVE_CHANGE:
+            raise NoReason
+        match said.act:
+            case Act.APPROVE_CHANGE | Act.REFUSE_CHANGE:
+                await ports.exchange.decide_change(said, account.user, language)
+            case Act.ADMIT_MEMBER | Act.REFUSE_MEMBER:
+                await ports.members.decide(said, account.user, language)
+            case Act.REVOKE_CERTIFICATE:
+                await ports.members.revoke(said, language)
+            case _:
+                raise ValueError(f"{said.act} is no decision")
+
+    target = f"{said.key}: {said.reason}" if said.reason else said.key
+    return await operate(said.act, target, account, address, language, ports, deed)

@@ -8,11 +8,13 @@ from typing import NamedTuple, Protocol
 
 from eldex.common.errors import DomainError, Kind, Language
 from eldex.console.domain.deliveries import Subscription, Undelivered
+from eldex.console.domain.membership import Certificate, Joining
 from eldex.console.domain.people import Act
 from eldex.console.domain.proofs import LogLine, LogSearch
 from eldex.console.domain.sharing import (
     AccessRequest,
     Agreement,
+    AgreementChange,
     AgreementVersion,
     Explanation,
     Page,
@@ -65,6 +67,22 @@ class DeliveryChange:
         return f"{self.subsystem}/{self.name}" + (f" from {start}" if start is not None else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator decides: a change of an agreement, a joining, that a certificate counts no more."""
+
+    act: Act
+    key: str
+    """The agreement, the joining, or the certificate's serial number."""
+    request_id: str
+    reason: str
+    """Empty only where an approval of a change needs none."""
+    etag: str = ""
+    """Of what was looked at, so that nothing else is decided."""
+    with_renewed: bool = False
+    """Whether the certificates that were got with a revoked one end as well."""
+
+
 class Exchange(Protocol):
     """The exchange, asked now; raises `ExchangeSilent`, or the refusal with its own reason."""
 
@@ -75,7 +93,16 @@ class Exchange(Protocol):
         """All of them."""
 
     async def versions(self, key: str) -> list[AgreementVersion]:
-        """Every version of an agreement, newest first."""
+        """Every version of an agreement, newest first; none: it is not in force yet, or never was."""
+
+    async def agreement_changes(self, page: str) -> Page[AgreementChange]:
+        """Some of the changes that wait for a second operator, in the order of the agreements' keys."""
+
+    async def agreement_change(self, key: str) -> AgreementChange | None:
+        """The newest change that was asked for of an agreement; None: there was none."""
+
+    async def decide_change(self, decision: Decision, by: str, language: Language) -> None:
+        """Approve or refuse a change; raises a `DomainError` with the reason why not."""
 
     async def explain(self, index: int) -> Explanation:
         """Why the call of a record was decided as it was."""
@@ -118,6 +145,28 @@ class Exchange(Protocol):
 
     async def change(self, change: DeliveryChange, language: Language) -> None:
         """Do what an operator asks; raises a `DomainError` with the reason why not."""
+
+
+class Members(Protocol):
+    """Who joins and with which certificates; raises as `Exchange`."""
+
+    async def joinings(self, state: str, page: str) -> Page[Joining]:
+        """Some of the joinings in a state, oldest first."""
+
+    async def joining(self, key: str) -> Joining | None:
+        """A joining that waits for decisions; None: there is none of this key."""
+
+    async def decide(self, decision: Decision, by: str, language: Language) -> None:
+        """Admit or refuse for the operator; raises a `DomainError` with the reason why not."""
+
+    async def certificates(self, subsystem: str, page: str, *, revoked: bool) -> Page[Certificate]:
+        """Some of the certificates, or of the revoked ones, by serial number."""
+
+    async def all_certificates(self, subsystem: str) -> list[Certificate]:
+        """All of them."""
+
+    async def revoke(self, decision: Decision, language: Language) -> None:
+        """Have a certificate count no more; raises a `DomainError` with the reason why not."""
 
 
 class Trust(NamedTuple):

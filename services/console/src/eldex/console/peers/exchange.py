@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,61 +14,42 @@ from eldex.api.exchange.v1 import catalogue_service_pb2 as catalogue
 from eldex.api.exchange.v1 import delivery_service_pb2 as delivery
 from eldex.api.exchange.v1 import evidence_service_pb2 as evidence
 from eldex.api.exchange.v1 import exchange_service_pb2 as exchange
-from eldex.common.errors import Language, NotFound, Unavailable
-from eldex.common.rpc.client import Peer
+from eldex.common.errors import Language, NotFound
 from eldex.console.domain.deliveries import Lag, Subscription, Undelivered
 from eldex.console.domain.people import Act
 from eldex.console.domain.proofs import LogLine, LogSearch
 from eldex.console.domain.sharing import (
     AccessRequest,
     Agreement,
+    AgreementChange,
     AgreementVersion,
     Explanation,
     Page,
     Resource,
     SharingClass,
 )
-from eldex.console.handlers.exchange_ports import Bundle, DeliveryChange, ExchangeSilent
-from eldex.console.peers import problem_of, refused
+from eldex.console.handlers.exchange_ports import (
+    Bundle,
+    Decision,
+    DeliveryChange,
+    ExchangeSilent,
+)
+from eldex.console.peers import Refused
+from eldex.console.peers.asking import A_PAGE, AT_ONCE, Asking
 from eldex.console.wire import exchange as wire
 
-_API: Final = "/eldex.api.exchange.v1."
 _BUNDLE: Final = "EvidenceService/GetBundle"
-_A_PAGE: Final = 25
-_AT_ONCE: Final = 500
-_MOST: Final = 10_000
-"""Of what is read whole (agreements, subscriptions, the catalogue); beyond it a listing is cut."""
-
-M = TypeVar("M", bound=Message)
 
 
-class PeerExchange:
+class PeerExchange(Asking):
     """`Exchange` by gRPC."""
-
-    def __init__(self, peer: Peer | None) -> None:
-        """None: the console was not told where it is."""
-        self._peer = peer
-
-    async def _ask(
-        self, method: str, request: Message, response: type[M], language: Language = "en"
-    ) -> M:
-        if self._peer is None:
-            raise ExchangeSilent(code="NOT_CONFIGURED")
-        try:
-            return await self._peer.ask(
-                _API + method, request, response, {"accept-language": language}
-            )
-        except Unavailable as error:
-            raise ExchangeSilent(code=problem_of(error)) from error
-        except grpc.aio.AioRpcError as error:
-            raise refused(error) from error
 
     # --- agreements --------------------------------------------------------------------------------
 
     async def agreements(self, subsystem: str, page: str) -> Page[Agreement]:
         """Some of the agreements, in the order of their keys."""
         request = exchange.ListAgreementsRequest(
-            subsystem=subsystem, page_size=_A_PAGE, page_token=page
+            subsystem=subsystem, page_size=A_PAGE, page_token=page
         )
         answer = await self._ask(
             "ExchangeService/ListAgreements", request, exchange.ListAgreementsResponse
@@ -79,7 +58,7 @@ class PeerExchange:
 
     async def all_agreements(self) -> list[Agreement]:
         """All of them."""
-        request = exchange.ListAgreementsRequest(page_size=_AT_ONCE)
+        request = exchange.ListAgreementsRequest(page_size=AT_ONCE)
         return [
             wire.agreement(each)
             async for answer in self._pages(
@@ -90,16 +69,60 @@ class PeerExchange:
 
     async def versions(self, key: str) -> list[AgreementVersion]:
         """Every version of an agreement, newest first."""
-        request = access.ListAgreementVersionsRequest(agreement_key=key, page_size=_AT_ONCE)
-        return [
-            wire.agreement_version(each)
-            async for answer in self._pages(
-                "AccessService/ListAgreementVersions",
-                request,
-                access.ListAgreementVersionsResponse,
-            )
-            for each in answer.versions
-        ]
+        request = access.ListAgreementVersionsRequest(agreement_key=key, page_size=AT_ONCE)
+        try:
+            return [
+                wire.agreement_version(each)
+                async for answer in self._pages(
+                    "AccessService/ListAgreementVersions",
+                    request,
+                    access.ListAgreementVersionsResponse,
+                )
+                for each in answer.versions
+            ]
+        except Refused as error:
+            if error.reason == NotFound.reason:
+                return []
+            raise
+
+    async def agreement_changes(self, page: str) -> Page[AgreementChange]:
+        """Some of the changes that wait for a second operator, in the order of the agreements' keys."""
+        request = exchange.ListAgreementChangesRequest(
+            waiting_only=True, page_size=A_PAGE, page_token=page
+        )
+        answer = await self._ask(
+            "ExchangeService/ListAgreementChanges", request, exchange.ListAgreementChangesResponse
+        )
+        return Page(tuple(map(wire.agreement_change, answer.changes)), answer.next_page_token)
+
+    async def agreement_change(self, key: str) -> AgreementChange | None:
+        """The newest change that was asked for of an agreement."""
+        async for answer in self._pages(
+            "ExchangeService/ListAgreementChanges",
+            exchange.ListAgreementChangesRequest(page_size=AT_ONCE),
+            exchange.ListAgreementChangesResponse,
+        ):
+            for each in answer.changes:
+                if each.wanted.agreement_key == key:
+                    return wire.agreement_change(each)
+        return None
+
+    async def decide_change(self, decision: Decision, by: str, language: Language) -> None:
+        """Approve or refuse a change; raises a `DomainError` with the reason why not."""
+        request = exchange.DecideAgreementChangeRequest(
+            request_id=decision.request_id,
+            agreement_key=decision.key,
+            etag=decision.etag,
+            approved=decision.act is Act.APPROVE_CHANGE,
+            decided_by=by,
+            reason=decision.reason,
+        )
+        await self._ask(
+            "ExchangeService/DecideAgreementChange",
+            request,
+            exchange.DecideAgreementChangeResponse,
+            language,
+        )
 
     async def explain(self, index: int) -> Explanation:
         """Why the call of a record was decided as it was."""
@@ -119,7 +142,7 @@ class PeerExchange:
         request = catalogue.ListResourcesRequest(
             provider=provider,
             sharing_class=wire.CLASSES[sharing_class] if sharing_class else 0,  # type: ignore[arg-type]
-            page_size=_A_PAGE,
+            page_size=A_PAGE,
             page_token=page,
         )
         answer = await self._ask(
@@ -129,7 +152,7 @@ class PeerExchange:
 
     async def providers(self) -> list[str]:
         """The provider of each resource."""
-        request = catalogue.ListResourcesRequest(page_size=_AT_ONCE)
+        request = catalogue.ListResourcesRequest(page_size=AT_ONCE)
         request.read_mask.paths.append("provider")
         return [
             each.provider.member
@@ -155,7 +178,7 @@ class PeerExchange:
             state=wire.STATES.get(state, 0),  # type: ignore[arg-type]
             resource_code=resource,
             agreement_key=agreement,
-            page_size=_A_PAGE,
+            page_size=A_PAGE,
             page_token=page,
         )
         answer = await self._ask(
@@ -176,7 +199,7 @@ class PeerExchange:
             kind=search.kind,
             from_time=_timestamp(search.since),
             until_time=_timestamp(search.until),
-            page_size=_A_PAGE,
+            page_size=A_PAGE,
             page_token=page,
         )
         answer = await self._ask(
@@ -204,7 +227,7 @@ class PeerExchange:
 
     async def subscriptions(self, page: str) -> Page[Subscription]:
         """Some of the subscriptions with their lag, in the order of their keys."""
-        request = delivery.ListEventSubscriptionsRequest(page_size=_A_PAGE, page_token=page)
+        request = delivery.ListEventSubscriptionsRequest(page_size=A_PAGE, page_token=page)
         answer = await self._ask(
             "DeliveryService/ListEventSubscriptions",
             request,
@@ -218,7 +241,7 @@ class PeerExchange:
 
     async def subscribers(self) -> list[str]:
         """The subsystem of each subscription."""
-        request = delivery.ListEventSubscriptionsRequest(page_size=_AT_ONCE)
+        request = delivery.ListEventSubscriptionsRequest(page_size=AT_ONCE)
         request.read_mask.paths.append("subsystem")
         return [
             each.subsystem
@@ -254,7 +277,7 @@ class PeerExchange:
             subsystem=subsystem,
             subscription_name=name,
             include_redelivered=everything,
-            page_size=_A_PAGE,
+            page_size=A_PAGE,
             page_token=page,
         )
         answer = await self._ask(
@@ -290,15 +313,6 @@ class PeerExchange:
             case _:
                 raise ValueError(f"{change.act} is nothing that is done to a subscription")
         await self._ask(f"DeliveryService/{method}", request, response, language)
-
-    async def _pages(self, method: str, request: Any, response: type[Any]) -> AsyncIterator[Any]:
-        """Page by page, up to so many pages as a listing read whole may have."""
-        for _ in range(_MOST // _AT_ONCE):
-            answer: Any = await self._ask(method, request, response)
-            yield answer
-            request.page_token = answer.next_page_token
-            if not request.page_token:
-                return
 
 
 def _timestamp(at: datetime | None) -> Timestamp | None:

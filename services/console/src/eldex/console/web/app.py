@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import FormData
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from eldex.common.errors import DomainError, Kind, NotFound
+from eldex.console.domain.sharing import Page
 from eldex.console.handlers import Ports, SignIns
 from eldex.console.web.language import choose
 from eldex.console.web.render import STATIC, Pages
@@ -95,6 +97,7 @@ def new_app(web: Web) -> FastAPI:
     app.add_exception_handler(NotSignedIn, not_signed_in)
     app.add_exception_handler(DomainError, refused)
     app.add_exception_handler(404, no_such_page)
+    app.add_exception_handler(RequestValidationError, no_such_page)  # nothing but paths is typed
     return app
 
 
@@ -150,3 +153,21 @@ def text_of(form: FormData | Mapping[str, object], name: str, longest: int = 300
 def see(path: str) -> Response:
     """Go on to another page, after a form."""
     return RedirectResponse(path, 303)
+
+
+def asked(request: Request, name: str, longest: int = 200) -> str:
+    """A field of the query, without blanks around it; empty if there is none."""
+    return text_of(request.query_params, name, longest)
+
+
+def place_in(request: Request, name: str = "page") -> str:
+    """Where a listing goes on, as an earlier page of it has told."""
+    return asked(request, name, 500)
+
+
+def following(request: Request, page: Page[Any] | None, name: str = "page") -> str:
+    """The address of the next page of a listing; empty: that was all."""
+    if page is None or not page.following:
+        return ""
+    query = dict(request.query_params) | {name: page.following}
+    return f"{request.url.path}?{urlencode(query)}"

@@ -1,12 +1,10 @@
-"""The pages about the exchange: agreements, the catalogue, the message log, subscribers."""
+"""The pages about the exchange: the catalogue, the message log, subscribers."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,14 +13,14 @@ from starlette.responses import Response
 from eldex.common.clock import day_of
 from eldex.common.errors import DomainError, NotFound
 from eldex.console.domain.deliveries import NoStart
-from eldex.console.domain.people import Act, OperatorsOnly, Role
-from eldex.console.domain.sharing import Agreement, Page, SharingClass, changes, members
+from eldex.console.domain.people import Act, Role
+from eldex.console.domain.sharing import SharingClass
 from eldex.console.handlers import exchange as verbs
 from eldex.console.handlers.exchange_ports import DeliveryChange
 from eldex.console.web import language
-from eldex.console.web.app import Web, address_of, see, text_of
+from eldex.console.web.app import Web, address_of, asked, following, place_in, see, text_of
 from eldex.console.web.search_form import CODES, KINDS, WINDOWS, LogForm, TimeForm
-from eldex.console.web.session import check_form
+from eldex.console.web.session import check_form, need_operator
 
 _CHANGES: Final = (Act.PAUSE, Act.RESUME, Act.REPLAY_SUBSCRIPTION, Act.REDELIVER)
 _MOST_INDEX = 2**53
@@ -30,82 +28,7 @@ _MOST_INDEX = 2**53
 
 def routes(web: Web) -> list[APIRouter]:
     """All of them."""
-    return [_agreements(web), _catalogue(web), _log(web), _subscribers(web)]
-
-
-def _following(request: Request, page: Page[Any] | None) -> str:
-    """The address of the next page of a listing; empty: that was all."""
-    if page is None or not page.following:
-        return ""
-    query = dict(request.query_params) | {"page": page.following}
-    return f"{request.url.path}?{urlencode(query)}"
-
-
-def _asked(request: Request, name: str, longest: int = 200) -> str:
-    return request.query_params.get(name, "").strip()[:longest]
-
-
-def _page(request: Request) -> str:
-    return _asked(request, "page", 500)
-
-
-def _agreements(web: Web) -> APIRouter:
-    router = APIRouter()
-    exchange = web.ports.exchange
-
-    @router.get("/members")
-    async def all_members(request: Request) -> Response:
-        web.sessions.need(request)
-        found = members(
-            await exchange.all_agreements(),
-            await exchange.subscribers(),
-            await exchange.providers(),
-            day_of(web.ports.clock()),
-        )
-        return web.pages.render(request, "members.html", members=found)
-
-    @router.get("/agreements")
-    async def agreements(request: Request) -> Response:
-        web.sessions.need(request)
-        subsystem = _asked(request, "subsystem")
-        page = await exchange.agreements(subsystem, _page(request))
-        return web.pages.render(
-            request,
-            "agreements.html",
-            agreements=page.items,
-            following=_following(request, page),
-            subsystem=subsystem,
-            today=day_of(web.ports.clock()),
-        )
-
-    @router.get("/agreements/{key}")
-    async def agreement(request: Request, key: str) -> Response:
-        web.sessions.need(request)
-        versions = await exchange.versions(key[:64])
-        by_number = {each.agreement.version: each.agreement for each in versions}
-        newest = versions[0].agreement
-        newer = _version(request, "to", by_number) or newest
-        older = _version(request, "from", by_number) or by_number.get(newer.version - 1)
-        approved = await exchange.access_requests("", agreement=newest.key)
-        return web.pages.render(
-            request,
-            "agreement.html",
-            agreement=newest,
-            versions=versions,
-            older=older,
-            newer=newer,
-            changes=changes(older, newer) if older else [],
-            requests=approved.items,
-            minute=timedelta(minutes=1),
-            today=day_of(web.ports.clock()),
-        )
-
-    return router
-
-
-def _version(request: Request, name: str, known: dict[int, Agreement]) -> Agreement | None:
-    number = _asked(request, name, 9)
-    return known.get(int(number)) if number.isdecimal() else None
+    return [_catalogue(web), _log(web), _subscribers(web)]
 
 
 def _catalogue(web: Web) -> APIRouter:
@@ -115,15 +38,15 @@ def _catalogue(web: Web) -> APIRouter:
     @router.get("/catalogue")
     async def catalogue(request: Request) -> Response:
         web.sessions.need(request)
-        wanted = _asked(request, "class")
+        wanted = asked(request, "class")
         sharing_class = SharingClass(wanted) if wanted in list(SharingClass) else None
-        provider = _asked(request, "provider", 64)
-        page = await exchange.resources(provider, sharing_class, _page(request))
+        provider = asked(request, "provider", 64)
+        page = await exchange.resources(provider, sharing_class, place_in(request))
         return web.pages.render(
             request,
             "catalogue.html",
             resources=page.items,
-            following=_following(request, page),
+            following=following(request, page),
             classes=list(SharingClass),
             chosen=sharing_class,
             provider=provider,
@@ -132,13 +55,13 @@ def _catalogue(web: Web) -> APIRouter:
     @router.get("/catalogue/requests")
     async def requests(request: Request) -> Response:
         web.sessions.need(request)
-        state = _asked(request, "state") or "pending"
-        page = await exchange.access_requests(_page(request), state=state)
+        state = asked(request, "state") or "pending"
+        page = await exchange.access_requests(place_in(request), state=state)
         return web.pages.render(
             request,
             "requests.html",
             requests=page.items,
-            following=_following(request, page),
+            following=following(request, page),
             state=state,
             today=day_of(web.ports.clock()),
         )
@@ -147,12 +70,12 @@ def _catalogue(web: Web) -> APIRouter:
     async def resource(request: Request, code: str) -> Response:
         web.sessions.need(request)
         found = await exchange.resource(code[:20])
-        asked = await exchange.access_requests("", resource=found.code)
+        wanted = await exchange.access_requests("", resource=found.code)
         return web.pages.render(
             request,
             "resource.html",
             resource=found,
-            requests=asked.items,
+            requests=wanted.items,
             today=day_of(web.ports.clock()),
         )
 
@@ -170,14 +93,14 @@ def _log(web: Web) -> APIRouter:
         page = None
         if search is not None:
             page = await verbs.search_log(
-                search, _page(request), session.account, address_of(request), web.ports
+                search, place_in(request), session.account, address_of(request), web.ports
             )
         return web.pages.render(
             request,
             "log.html",
             form=form,
             records=page.items if page else (),
-            following=_following(request, page),
+            following=following(request, page),
             windows=[*WINDOWS, "all"],
             codes=CODES,
             kinds=KINDS,
@@ -232,13 +155,13 @@ def _subscribers(web: Web) -> APIRouter:
     @router.get("/subscribers")
     async def subscribers(request: Request) -> Response:
         web.sessions.need(request)
-        page = await exchange.subscriptions(_page(request))
+        page = await exchange.subscriptions(place_in(request))
         part = request.headers.get("hx-target") == "subscribers"
         return web.pages.render(
             request,
             "_subscribers.html" if part else "subscribers.html",
             subscriptions=page.items,
-            following=_following(request, page),
+            following=following(request, page),
         )
 
     @router.get("/subscribers/{subsystem:path}/{name}")
@@ -247,7 +170,7 @@ def _subscribers(web: Web) -> APIRouter:
         everything = bool(request.query_params.get("all"))
         found = await exchange.subscription(subsystem[:150], name[:64])
         letters = await exchange.undelivered(
-            found.subsystem, found.name, _page(request), everything=everything
+            found.subsystem, found.name, place_in(request), everything=everything
         )
         shown = request.query_params.get("action", "")
         return web.pages.render(
@@ -255,7 +178,7 @@ def _subscribers(web: Web) -> APIRouter:
             "subscriber.html",
             each=found,
             letters=letters.items,
-            following=_following(request, letters),
+            following=following(request, letters),
             everything=everything,
             operator=session.account.role is Role.OPERATOR,
             action=await web.ports.actions.find(shown) if shown else None,
@@ -264,14 +187,11 @@ def _subscribers(web: Web) -> APIRouter:
     @router.get("/deliveries/change")
     async def confirm(request: Request) -> Response:
         session = web.sessions.need(request)
-        if session.account.role is not Role.OPERATOR:
-            raise OperatorsOnly
+        need_operator(session)
         change = _change(request.query_params, str(uuid.uuid4()))
-        part = request.headers.get("hx-target") == "dialog"
-        return web.pages.render(
+        return web.pages.confirm(
             request,
-            "_change.html" if part else "confirm.html",
-            part="_change.html",
+            "_change.html",
             change=change,
             query=dict(request.query_params),
             back=_place(change),

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from eldex.common.errors import DomainError, NotFound
 from eldex.console import handlers
 from eldex.console.domain.matters import TRACE_ID
-from eldex.console.domain.people import OperatorsOnly, Role
+from eldex.console.domain.people import Role
 from eldex.console.handlers import Replay
-from eldex.console.web import drawing, exchange_pages, language
+from eldex.console.web import agreement_pages, drawing, exchange_pages, language, member_pages
 from eldex.console.web.app import Web, address_of, new_app, safe_next, see, text_of
 from eldex.console.web.search_form import LIMITS, WINDOWS, SearchForm, refuse_identity_numbers
-from eldex.console.web.session import check_form
+from eldex.console.web.session import check_form, need_operator
 
 _ACTIONS_PER_PAGE = 50
 _LANGUAGE_LIFE_SECONDS = 365 * 24 * 3600
@@ -30,8 +30,9 @@ def application(web: Web) -> FastAPI:
     app = new_app(web)
     for routes in (_entrance, _traces, _matters, _flows):
         app.include_router(routes(web))
-    for router in exchange_pages.routes(web):
-        app.include_router(router)
+    for pages in (agreement_pages, member_pages, exchange_pages):
+        for router in pages.routes(web):
+            app.include_router(router)
     return app
 
 
@@ -247,21 +248,14 @@ def _flows(web: Web) -> APIRouter:
     @router.get("/dead-letters/{deed}")
     async def confirm(request: Request, deed: Literal["replay", "close"]) -> Response:
         session = web.sessions.need(request)
-        if session.account.role is not Role.OPERATOR:
-            raise OperatorsOnly
+        need_operator(session)
         service = request.query_params.get("department", "")
         key = request.query_params.get("key", "")[:200]
         letter = await web.ports.departments.dead_letter(service, key)
         if letter is None:
             raise NotFound("DeadLetter", key)
-        part = request.headers.get("hx-target") == "dialog"
-        return web.pages.render(
-            request,
-            "_confirm.html" if part else "confirm.html",
-            part="_confirm.html",
-            deed=deed,
-            letter=letter,
-            request_id=str(uuid.uuid4()),
+        return web.pages.confirm(
+            request, "_confirm.html", deed=deed, letter=letter, request_id=str(uuid.uuid4())
         )
 
     @router.post("/dead-letters/replay")

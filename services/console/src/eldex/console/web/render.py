@@ -52,6 +52,11 @@ class Pages:
         )
         return HTMLResponse(text, status)
 
+    def confirm(self, request: Request, part: str, **values: Any) -> HTMLResponse:
+        """A question before something is done: in the dialog of the page, or as a page of its own."""
+        inside = request.headers.get("hx-target") == "dialog"
+        return self.render(request, part if inside else "confirm.html", part=part, **values)
+
 
 def _environment(language: Language) -> Environment:
     environment = Environment(

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from eldex.common.clock import Clock
 from eldex.common.errors import Denied
-from eldex.console.domain.people import Account
+from eldex.console.domain.people import Account, OperatorsOnly, Role
 from eldex.console.handlers import OpenSessions
 
 COOKIE: Final = "eldex_console"
@@ -119,6 +119,12 @@ class Sessions:
             return None
         account = self._keyring.find(user)
         return Session(account, token) if account and account.stamp == stamp else None
+
+
+def need_operator(session: Session) -> None:
+    """Raise `OperatorsOnly` for anybody else: who may not do it is not asked to confirm it."""
+    if session.account.role is not Role.OPERATOR:
+        raise OperatorsOnly
 
 
 def check_form(session: Session, token: object) -> None:

@@ -109,6 +109,7 @@ NAMED: Final = {
         "suspended": "suspended",
     },
     "term": {
+        "subsystem": "Subsystem",
         "methods": "Data services",
         "purposes": "Purposes",
         "consent": "Purposes that need consent",
@@ -149,6 +150,24 @@ NAMED: Final = {
     },
     "role": {"provider": "provider", "operator": "operator of the exchange"},
     "request": {"pending": "waiting", "granted": "granted", "denied": "denied"},
+    "change": {
+        "waiting": "waits for a second operator",
+        "approved": "approved",
+        "refused": "refused",
+    },
+    "joining": {
+        "pending": "to be decided",
+        "invited": "invited",
+        "admitted": "admitted",
+        "refused": "refused",
+    },
+    "certificates": {"current": "in force", "revoked": "revoked", "all": "all"},
+    "validity": {
+        "good": "in force",
+        "ending": "ends soon",
+        "ended": "ended",
+        "revoked": "revoked",
+    },
     "record": {"call": "call", "admin": "administration", "delivery": "delivery of an event"},
     "check": {
         "record": "The record is spelt in its one canonical form and is the one asked for",
@@ -179,6 +198,11 @@ NAMED: Final = {
         "replay-subscription": "replay a subscription",
         "redeliver": "redeliver",
         "look-into-log": "look into the message log",
+        "approve-change": "approve a change of an agreement",
+        "refuse-change": "refuse a change of an agreement",
+        "admit-member": "admit a member",
+        "refuse-member": "refuse to admit a member",
+        "revoke-certificate": "revoke a certificate",
     },
     "account": {"viewer": "Viewer", "auditor": "Auditor", "operator": "Operator"},
     "reason": {

@@ -21,6 +21,7 @@ from eldex.console.domain.proofs import LogLine
 from eldex.console.domain.sharing import (
     AccessRequest,
     Agreement,
+    AgreementChange,
     AgreementVersion,
     Approval,
     Condition,
@@ -44,7 +45,8 @@ STATES: Final = {
 _FLAGS: Final = ("checks_subjects", "permits_break_glass", "conceals_existence", "suspended")
 
 
-def _day(message: Date) -> date:
+def day(message: Date) -> date:
+    """A day; raises `ValueError` if there is none."""
     return date(message.year, message.month, message.day)
 
 
@@ -61,17 +63,18 @@ def agreement(found: agreement_pb2.Agreement, version: int = 0) -> Agreement:
         version=version,
         etag=found.etag,
         legal_basis=found.legal_basis,
-        valid_from=_day(found.valid_from),
-        valid_to=_day(found.valid_to) if found.HasField("valid_to") else None,
+        valid_from=day(found.valid_from),
+        valid_to=day(found.valid_to) if found.HasField("valid_to") else None,
         suspended=found.suspended,
         terms=_terms(found),
     )
 
 
 def _terms(found: agreement_pb2.Agreement) -> dict[str, tuple[str, ...]]:
-    valid_to = (_day(found.valid_to).isoformat(),) if found.HasField("valid_to") else ()
+    valid_to = (day(found.valid_to).isoformat(),) if found.HasField("valid_to") else ()
     basis_of = {each.purpose: each for each in found.purpose_terms}
     terms: dict[str, tuple[str, ...]] = {
+        "subsystem": (found.subsystem,),
         "methods": tuple(found.methods),
         "purposes": tuple(
             f"{purpose}: {basis_of[purpose].legal_basis}" if purpose in basis_of else purpose
@@ -79,15 +82,17 @@ def _terms(found: agreement_pb2.Agreement) -> dict[str, tuple[str, ...]]:
         ),
         "consent": tuple(each.purpose for each in found.purpose_terms if each.requires_consent),
         "legal_basis": (found.legal_basis,),
-        "valid_from": (_day(found.valid_from).isoformat(),),
+        "valid_from": (day(found.valid_from).isoformat(),),
         "valid_to": valid_to,
         "reply_fields": tuple(
-            f"{grant.method}: {path}" for grant in found.field_grants for path in grant.reply_fields
+            f"{grant.method}: {path}"
+            for grant in found.field_grants
+            for path in grant.reply_fields or ("–",)
         ),
         "request_fields": tuple(
             f"{grant.method}: {path}"
             for grant in found.field_grants
-            for path in grant.request_fields
+            for path in grant.request_fields or ("–",)
         ),
         "event_types": tuple(found.event_types),
         "event_fields": tuple(
@@ -108,6 +113,25 @@ def _terms(found: agreement_pb2.Agreement) -> dict[str, tuple[str, ...]]:
 def agreement_version(found: access_service_pb2.AgreementVersion) -> AgreementVersion:
     """A version of the past or the present."""
     return AgreementVersion(agreement(found.agreement, found.version), instant(found.recorded_at))
+
+
+def agreement_change(found: agreement_pb2.AgreementChange) -> AgreementChange:
+    """A change that an operator asked for, with what became of it."""
+    return AgreementChange(
+        wanted=agreement(found.wanted),
+        based_on=found.based_on_etag,
+        etag=found.etag,
+        state=_name(
+            agreement_pb2.AgreementChangeState.Name(found.state), "AGREEMENT_CHANGE_STATE_"
+        ),
+        proposed_by=found.proposed_by,
+        proposed_with=found.proposed_with,
+        proposed_at=instant(found.proposed_at),
+        decided_by=found.decided_by,
+        decided_with=found.decided_with,
+        decided_at=instant(found.decided_at) if found.HasField("decided_at") else None,
+        reason=found.reason,
+    )
 
 
 def explanation(found: access_service_pb2.ExplainDecisionResponse) -> Explanation:
@@ -147,9 +171,9 @@ def resource(found: catalogue_pb2.CatalogueResource) -> Resource:
         is_open=found.open_to_public,
         methods=tuple(found.methods),
         event_types=tuple(found.event_types),
-        published_on=_day(found.published_on) if found.HasField("published_on") else None,
-        changed_on=_day(found.changed_on) if found.HasField("changed_on") else None,
-        withdrawn_on=_day(found.withdrawn_on) if found.HasField("withdrawn_on") else None,
+        published_on=day(found.published_on) if found.HasField("published_on") else None,
+        changed_on=day(found.changed_on) if found.HasField("changed_on") else None,
+        withdrawn_on=day(found.withdrawn_on) if found.HasField("withdrawn_on") else None,
     )
 
 
@@ -168,7 +192,7 @@ def _item(found: catalogue_pb2.InformationItem) -> Item:
     )
 
 
-_ROLES: Final = {
+ROLES: Final = {
     catalogue_pb2.DECISION_ROLE_PROVIDER: "provider",
     catalogue_pb2.DECISION_ROLE_OPERATOR: "operator",
 }
@@ -188,19 +212,19 @@ def access_request(found: catalogue_pb2.AccessRequest) -> AccessRequest:
         paths=tuple(found.paths),
         with_events=found.with_events,
         official_code=found.official_code,
-        requested_on=_day(found.requested_on),
+        requested_on=day(found.requested_on),
         state=states[found.state],
-        due_on=_day(deadline.due_on) if deadline.HasField("due_on") else None,
+        due_on=day(deadline.due_on) if deadline.HasField("due_on") else None,
         working_days=deadline.working_days,
         rule=f"{deadline.document} {deadline.clause}".strip(),
         overdue=found.overdue,
-        awaits=tuple(_ROLES[role] for role in found.awaits),
+        awaits=tuple(ROLES[role] for role in found.awaits),
         decisions=tuple(
             Approval(
-                _ROLES[each.role],
+                ROLES[each.role],
                 each.approved,
                 each.official_code,
-                _day(each.decided_on),
+                day(each.decided_on),
                 each.reason,
             )
             for each in found.decisions
