@@ -28,7 +28,8 @@ from eldex.common.errors import (
     Unavailable,
 )
 from eldex.common.rpc.call import Call, Identity, current_call
-from eldex.common.rpc.server import Dispatcher, MissingHandler, at_home, services_only
+from eldex.common.rpc.policy import at_home, services_only
+from eldex.common.rpc.server import Dispatcher, MissingHandler
 from eldex.common.rpc.status import CODES
 from eldex.common.testing.doors import GET, LIST, REPLAY, SERVICE, Caller, Desk, caller, open_door
 from eldex.common.testing.harness import FrozenClock

@@ -351,14 +351,15 @@ async def open_city(
         ),
     ]
     partners: dict[str, PartnerExchange] = {}
-    forwarding = Forwarding(dict.fromkeys(DEPARTMENTS, trunk), gate, log, 500, home, partners)
     revocations, edge = Revocations(), None
-    identify: Identify = partial(identity_of, revocations=revocations)
+    trunks = dict.fromkeys(DEPARTMENTS, trunk)
+    forwarding = Forwarding(trunks, gate, log, 500, home, partners, revocations)
+    identify: Identify = identity_of
     if door == "envoy":
-        edge = Edge(forwarding, revocations, folder / "edge", "127.0.0.1:0", exchange_tls)
+        edge = Edge(forwarding, folder / "edge", "127.0.0.1:0", exchange_tls)
         identify = edge.identify
     doors = [
-        GrpcDoor(Dispatcher(own, clock, may_call), identify=identify),
+        GrpcDoor(Dispatcher(own, clock, may_call, revocations=revocations), identify),
         ForwardingDoor(forwarding, identify),
     ]
     if edge is None:

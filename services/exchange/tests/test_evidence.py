@@ -19,7 +19,8 @@ from eldex.api.registry.v1 import registry_service_pb2 as registry_pb
 from eldex.common.contract import load_contract
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.server import Dispatcher, at_home
+from eldex.common.rpc.policy import at_home
+from eldex.common.rpc.server import Dispatcher
 from eldex.common.service import service_descriptor
 from eldex.common.testing.harness import ServiceOnMemory
 from eldex.evidence.checkpoint import Checkpoint

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,9 +232,10 @@ async def house(city: Any, tmp_path: Path) -> AsyncIterator[House]:
         logged(membership_service_pb2, "MembershipService", membership),
         logged(catalogue_service_pb2, "CatalogueService", catalogue),
     ]
-    door = GrpcDoor(Dispatcher(served, city.clock, may_call), revocations)
-    identify = partial(identity_of, revocations=revocations)
-    reflection = ReflectionDoor(services(), city.table, identify, may_call, city.clock)
+    door = GrpcDoor(Dispatcher(served, city.clock, may_call, revocations=revocations))
+    reflection = ReflectionDoor(
+        services(), city.table, identity_of, revocations, may_call, city.clock
+    )
     server = grpc_server([door, reflection])
     credentials = server_credentials(tls, also_trusted=authority.pem)
     port = server.add_secure_port("localhost:0", credentials)

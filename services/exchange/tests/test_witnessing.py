@@ -19,7 +19,8 @@ from eldex.common.contract import load_contract
 from eldex.common.errors import CannotStart, Unavailable
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.client import Peer, channel
-from eldex.common.rpc.server import Dispatcher, GrpcDoor, at_home, grpc_server
+from eldex.common.rpc.policy import at_home
+from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
 from eldex.common.rpc.tls import server_credentials
 from eldex.common.service import service_descriptor
 from eldex.common.testing.harness import ServiceOnMemory

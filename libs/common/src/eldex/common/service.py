@@ -40,15 +40,9 @@ from eldex.common.operations import OperationsService
 from eldex.common.outbox import Relay, publisher
 from eldex.common.rpc.client import Peer, channel
 from eldex.common.rpc.front import Front
-from eldex.common.rpc.revocation import Revocations
-from eldex.common.rpc.server import (
-    Dispatcher,
-    GrpcDoor,
-    Policy,
-    at_home,
-    grpc_server,
-    services_only,
-)
+from eldex.common.rpc.policy import Policy, at_home, services_only
+from eldex.common.rpc.revocation import Revocations, identity_of
+from eldex.common.rpc.server import Dispatcher, GrpcDoor, grpc_server
 from eldex.common.rpc.tls import CertificateFiles, insist_on_tls_1_3, server_credentials
 from eldex.common.rpc.trunk import TrunkService
 from eldex.common.sealing import Sealer
@@ -315,13 +309,12 @@ async def _server(
 ) -> tuple[grpc.aio.Server, int, Dispatcher]:
     settings = parts.settings
     policy = at_home(settings.city, plan.policy)
-    dispatcher = Dispatcher(served, plan.clock, policy, settings.max_in_flight)
+    dispatcher = Dispatcher(served, plan.clock, policy, settings.max_in_flight, plan.revocations)
     for _, implementation in served:
         if isinstance(implementation, TrunkService):
             implementation.dispatcher = dispatcher
-    identify = front.identify if front is not None else None
-    door = GrpcDoor(dispatcher, plan.revocations, identify)
-    server = grpc_server([door, *plan.doors(parts)])
+    identify = front.identify if front is not None else identity_of
+    server = grpc_server([GrpcDoor(dispatcher, identify), *plan.doors(parts)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [descriptor.full_name for descriptor, _ in served]
     health_name = service_descriptor(health_pb2, "Health").full_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from eldex.common.errors import CannotStart
 from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Identity
 from eldex.common.rpc.client import Peer, channel
+from eldex.common.rpc.policy import at_home
 from eldex.common.rpc.revocation import Revocations, identity_of
-from eldex.common.rpc.server import at_home
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.common.rpc.trunk import Trunk
 from eldex.common.sealing import Sealer
@@ -95,7 +94,7 @@ class Exchange:
         self, parts: Parts[Stores], settings: ExchangeSettings, revocations: Revocations
     ) -> None:
         self.parts, self.settings, self.revocations = parts, settings, revocations
-        self.identify: Identify = partial(identity_of, revocations=revocations)
+        self.identify: Identify = identity_of
         self.agreements = AgreementTable(parts.work)
         self.places = MongoPlaces(parts.backend)
         self.feed = Feed(parts.backend, self.places.writes)
@@ -298,7 +297,7 @@ class Exchange:
         channels = self._channels(self.settings.partner_cities)
         abroad = {city: PartnerExchange(each) for city, each in channels.items()}
         home, most = RegionCode.parse(self.settings.city), self.settings.max_in_flight
-        return Forwarding(trunks, self.gate, self.log, most, home, abroad)
+        return Forwarding(trunks, self.gate, self.log, most, home, abroad, self.revocations)
 
     def edge(self) -> Edge | None:
         """Envoy before the server, if the settings want it."""
@@ -306,7 +305,7 @@ class Exchange:
         if told.edge == "grpc":
             return None
         where = (told.data_dir / "edge", told.listen, told.tls_dir)
-        edge = Edge(self.forwarding, self.revocations, *where, self.authority.pem)
+        edge = Edge(self.forwarding, *where, self.authority.pem)
         self.identify = edge.identify
         return edge
 
@@ -319,7 +318,9 @@ class Exchange:
             if department_of(f"/{name}/") in reached and not name.endswith(".JoiningService")
         ]
         policy = at_home(self.settings.city, may_call)
-        return ReflectionDoor(names, self.agreements, self.identify, policy, self.parts.clock)
+        return ReflectionDoor(
+            names, self.agreements, self.identify, self.revocations, policy, self.parts.clock
+        )
 
 
 def read_agreements(path: Path | None) -> list[agreement_pb2.Agreement]:

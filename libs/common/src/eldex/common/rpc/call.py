@@ -21,7 +21,7 @@ class Identity:
     path: str
     """`<city>/service/<name>` or `<city>/member/<member>/<subsystem>`."""
     serial_number: str = field(default="", compare=False)
-    """Of the certificate, hexadecimal; empty where nothing is ever revoked."""
+    """Of the certificate, hexadecimal; empty for who came without one, or on a trunk."""
 
     @classmethod
     def of_uri(cls, uri: str, serial_number: str = "") -> Identity | None:

@@ -73,18 +73,10 @@ class Revocations:
                 self._running.pop(serial_number, None)
 
 
-def identity_of(
-    context: grpc.aio.ServicerContext[Any, Any], revocations: Revocations | None = None
-) -> Identity:
-    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one.
-
-    Of every call, so that a revoked one is let in no more on a connection that stands, either.
-    """
+def identity_of(context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
+    """Whose certificate the connection came with; raises `Denied` without a SPIFFE one."""
     peer = context.auth_context()
-    serial = ""
-    if revocations is not None:
-        serial = serial_of(next(iter(peer["x509_pem_cert"])))
-        revocations.require(serial)
+    serial = serial_of(next(iter(peer["x509_pem_cert"])))
     for uri in peer.get("peer_spiffe_id", ()):
         identity = Identity.of_uri(uri.decode(), serial)
         if identity is not None:

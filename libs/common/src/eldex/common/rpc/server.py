@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, cast
 
 import grpc
@@ -32,9 +31,10 @@ from eldex.common.logs import logger
 from eldex.common.rpc.call import Call, Identity, current_call, language_of
 from eldex.common.rpc.deadlines import Deadlines
 from eldex.common.rpc.free_text import refuse_identity_numbers
+from eldex.common.rpc.policy import Policy, services_only
 from eldex.common.rpc.revocation import CertificateRevoked, Revocations, identity_of
 from eldex.common.rpc.status import DETAILS_KEY, Failure, failure, plain, violation
-from eldex.common.rpc.streams import until
+from eldex.common.rpc.streams import ServerLeaves, until
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """The largest request and the largest reply."""
@@ -43,24 +43,6 @@ MAX_FRAME_BYTES: Final = MAX_MESSAGE_BYTES + 64 * 1024
 _MOST_WAITING: Final = 20_000
 """Calls that wait until the process takes them up."""
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-Policy = Callable[[Identity, str], bool]
-"""Whether an identity may call a method at all."""
-
-
-def services_only(identity: Identity, method: str) -> bool:  # noqa: ARG001 - a Policy
-    """The rule of every department: the exchange and the services of this house, nobody else."""
-    return identity.service is not None
-
-
-def at_home(city: str, policy: Policy) -> Policy:
-    """A policy for which a service of another city is a stranger, even in the same trust domain."""
-
-    def may(identity: Identity, method: str) -> bool:
-        is_foreign = identity.service is not None and not identity.path.startswith(f"{city}/")
-        return not is_foreign and policy(identity, method)
-
-    return may
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +88,11 @@ class Dispatcher:
         clock: Clock,
         policy: Policy = services_only,
         max_in_flight: int = 2_000,
+        revocations: Revocations | None = None,
     ) -> None:
         self.methods: dict[str, Method] = {}
         self._clock, self._policy, self._max_in_flight = clock, policy, max_in_flight
-        self._validator = protovalidate.Validator()
+        self._validator, self._revocations = protovalidate.Validator(), revocations
         self._in_flight = 0
         self.leaving = asyncio.Event()
         """Set when the process is about to stop: streams end, so that what was taken can be answered."""
@@ -202,6 +185,9 @@ class Dispatcher:
 
     def admit(self, method: Method, payload: bytes, call: Call) -> Message:
         """Let the caller in, read the request, check the contract's rules and what is written freely."""
+        # At every call, so that a revoked certificate opens no more on a connection that stands, either.
+        if self._revocations is not None:
+            self._revocations.require(call.caller.serial_number)
         if not self._policy(call.caller, method.path):
             raise Denied(
                 missing=f"{call.caller} may not call this directly: call through the exchange",
@@ -265,10 +251,17 @@ class Dispatcher:
             else:
                 argument = await self._admitted(method, requests, call)
             told = method.handler(argument, call)
+            if self._revocations is not None:
+                told = self._revocations.while_good(call.caller.serial_number, told)
             if not method.client_streaming:  # else its client ends it
                 told = until(self.leaving, told)
-            async for message in told:
-                yield message.SerializeToString()
+            try:
+                async for message in told:
+                    yield message.SerializeToString()
+            except CertificateRevoked as error:
+                if method.on_refused is not None:
+                    await method.on_refused(requests, call, error)
+                raise
             if self.leaving.is_set() and not method.client_streaming:
                 raise ServerLeaves
         except asyncio.CancelledError:
@@ -302,14 +295,6 @@ class ReplyTooLarge(DomainError):
     en = "the answer is too large for a message: ask for a smaller page or a narrower mask"
 
 
-class ServerLeaves(DomainError):
-    """A stream ends because its server does."""
-
-    kind, reason = Kind.UNAVAILABLE, "SERVER_LEAVES"
-    zh = "服务即将停止或重启，请稍后重新建立流，将从已确认处继续"
-    en = "the server is about to stop: open the stream anew, and it goes on from what you acknowledged"
-
-
 class UnknownMethod(Exception):
     """Nobody here answers this method."""
 
@@ -321,14 +306,10 @@ class GrpcDoor(grpc.GenericRpcHandler):
     """Hands every gRPC call to the dispatcher, as bytes."""
 
     def __init__(
-        self,
-        dispatcher: Dispatcher,
-        revocations: Revocations | None = None,
-        identify: Callable[..., Identity] | None = None,
+        self, dispatcher: Dispatcher, identify: Callable[..., Identity] = identity_of
     ) -> None:
         """`identify` says who calls where that is not told by a certificate."""
-        self._dispatcher, self._revocations = dispatcher, revocations
-        self._identify = identify or partial(identity_of, revocations=revocations)
+        self._dispatcher, self._identify = dispatcher, identify
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method; None for one that nobody here answers."""
@@ -353,13 +334,8 @@ class GrpcDoor(grpc.GenericRpcHandler):
                     await _abort(context, _unidentified(error, metadata))
                     return
                 stream = self._dispatcher.stream(method, requests, identity, metadata, context)
-                if self._revocations is not None:
-                    stream = self._revocations.while_good(identity.serial_number, stream)
-                try:
-                    async for message in stream:
-                        yield message
-                except CertificateRevoked as error:
-                    await _abort(context, _unidentified(error, metadata))
+                async for message in stream:
+                    yield message
 
             return make(stream)
 

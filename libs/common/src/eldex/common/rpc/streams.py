@@ -7,7 +7,17 @@ import contextvars
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
+from eldex.common.errors import DomainError, Kind
+
 T = TypeVar("T")
+
+
+class ServerLeaves(DomainError):
+    """A stream ends because its server does."""
+
+    kind, reason = Kind.UNAVAILABLE, "SERVER_LEAVES"
+    zh = "服务即将停止或重启，请稍后重新建立流，将从已确认处继续"
+    en = "the server is about to stop: open the stream anew, and it goes on from what you acknowledged"
 
 
 async def until(ended: asyncio.Event, stream: AsyncIterator[T]) -> AsyncIterator[T]:

@@ -32,6 +32,7 @@ from eldex.common.rpc.call import (
     Identity,
     language_of,
 )
+from eldex.common.rpc.revocation import Revocations
 from eldex.common.rpc.server import Answer, metadata_of
 from eldex.common.rpc.status import Failure, failure, plain
 from eldex.common.rpc.trunk import Trunk, failure_of
@@ -99,6 +100,7 @@ class Forwarding:
         max_in_flight: int,
         home: RegionCode,
         cities: Mapping[str, Road] | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         """Of `max_in_flight` calls at a time, each department may hold up to a half.
 
@@ -109,6 +111,7 @@ class Forwarding:
         self._in_flight: Counter[str] = Counter()
         self._most, self.most_each = max_in_flight, (max_in_flight + 1) // 2
         """How many calls at a time are taken, and of them for one department."""
+        self._revocations = Revocations() if revocations is None else revocations
         self._subjects = Subjects()
         self._counted: dict[tuple[str, str], tuple[Metric, Histogram]] = {}
 
@@ -162,10 +165,11 @@ class Forwarding:
         attributes = {"rpc.system": "grpc", "rpc.method": method[1:]}
         with telemetry.span(method[1:], SpanKind.SERVER, metadata, attributes) as span:
             try:
-                caller = caller_of(call.identify(), metadata, self._home, self._cities)
+                identity = call.identify()
+                caller = caller_of(identity, metadata, self._home, self._cities)
                 subsystem = caller.name
                 span.set_attribute("eldex.caller", subsystem)
-                answer = await self._exchange(caller, call, language)
+                answer = await self._exchange(caller, identity, call, language)
             except DomainError as error:
                 subsystem = "unknown"
                 answer = Answer(failure=failure(error, language))
@@ -188,7 +192,9 @@ class Forwarding:
             )
         return answer
 
-    async def _exchange(self, caller: Caller, call: Incoming, language: Language) -> Answer:
+    async def _exchange(
+        self, caller: Caller, identity: Identity, call: Incoming, language: Language
+    ) -> Answer:
         method, payload, metadata = call.method, call.payload, call.metadata
         permit: Permit | None = None
         purpose = metadata.get(PURPOSE, "")
@@ -197,6 +203,7 @@ class Forwarding:
         # A log that is known not to be writable: refused before anything has an effect.
         self._log.require()
         try:
+            self._revocations.require(identity.serial_number)
             city = wanted_city(caller, metadata, self._home, self._cities)
             named = f"/{city}{method}" if city else method
             asked = _asked(caller, named, metadata)

@@ -12,7 +12,8 @@ from grpc_reflection.v1alpha import reflection_pb2 as pb
 from eldex.common.clock import Clock, day_of
 from eldex.common.errors import DomainError
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.server import Policy
+from eldex.common.rpc.policy import Policy
+from eldex.common.rpc.revocation import Revocations
 from eldex.exchange.rpc.agreement_table import AgreementTable
 
 _OWN: Final = "eldex.api.exchange.v1."
@@ -103,13 +104,14 @@ class ReflectionDoor(grpc.GenericRpcHandler):
         services: list[str],
         agreements: AgreementTable,
         identify: Callable[[grpc.aio.ServicerContext[Any, Any]], Identity],
+        revocations: Revocations,
         policy: Policy,
         clock: Clock,
     ) -> None:
         """`services` are all that the exchange answers or forwards, by full name; `policy` says who may ask."""
         self._policy = policy
         self._services, self._agreements = sorted(services), agreements
-        self._identify, self._clock = identify, clock
+        self._identify, self._revocations, self._clock = identify, revocations, clock
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the two methods; None for others."""
@@ -121,6 +123,7 @@ class ReflectionDoor(grpc.GenericRpcHandler):
         ) -> AsyncIterator[Any]:
             try:
                 identity = self._identify(context)
+                self._revocations.require(identity.serial_number)
             except DomainError as error:
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message("en"))
             if not self._policy(identity, handler_call_details.method):

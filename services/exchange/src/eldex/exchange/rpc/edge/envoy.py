@@ -14,7 +14,6 @@ from typing import Final
 
 from eldex.common.errors import CannotStart
 from eldex.common.logs import logger
-from eldex.common.rpc.revocation import Revocations
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.exchange.rpc.edge import config
 from eldex.exchange.rpc.edge.door import EdgeDoor
@@ -50,7 +49,6 @@ class Edge:
     def __init__(
         self,
         forwarding: Forwarding,
-        revocations: Revocations,
         folder: Path,
         listen: str,
         tls_dir: Path,
@@ -63,7 +61,7 @@ class Edge:
         self._forwarding, self._folder, self._listen = forwarding, folder, listen
         self._shed: dict[str, int] = {}
         self._files, self._also_trusted = CertificateFiles(tls_dir), also_trusted
-        peers = Peers(revocations, self._files)
+        peers = Peers(self._files)
         self._door, self.identify = EdgeDoor(forwarding, peers.by_header), peers.of
         self._envoy: asyncio.subprocess.Process | None = None
         self._server: asyncio.Server | None = None

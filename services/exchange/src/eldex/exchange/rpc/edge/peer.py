@@ -16,7 +16,7 @@ from cryptography import x509
 
 from eldex.common.errors import Denied
 from eldex.common.rpc.call import Identity
-from eldex.common.rpc.revocation import Revocations, identity_of
+from eldex.common.rpc.revocation import identity_of
 from eldex.common.rpc.server import metadata_of
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.exchange.rpc.edge.door import CERTIFICATE
@@ -45,25 +45,23 @@ def _identity(forwarded: str) -> Identity | None:
 class Peers:
     """Tells who calls."""
 
-    def __init__(self, revocations: Revocations, own: CertificateFiles) -> None:
+    def __init__(self, own: CertificateFiles) -> None:
         """`own`: the exchange's certificate, with which Envoy calls it."""
-        self._revocations = revocations
         self._own = next(filter(None, map(Identity.of_uri, own.uris)))
 
     def by_header(self, forwarded: str) -> Identity:
-        """Whose certificate Envoy saw; raises `Denied` for none that names the caller, or a revoked one."""
+        """Whose certificate Envoy saw; raises `Denied` for none that names the caller."""
         identity = _identity(forwarded)
         if identity is None:
             raise Denied(
                 missing="the client certificate has no spiffe:// URI that names the caller",
                 missing_zh="客户端证书中没有标明调用方的 spiffe:// URI",
             )
-        self._revocations.require(identity.serial_number)
         return identity
 
     def of(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity:
         """Who calls the server behind: by its own certificate, or by the word of our Envoy."""
-        identity = identity_of(context, self._revocations)
+        identity = identity_of(context)
         if identity == self._own:
             forwarded = metadata_of(context).get(CERTIFICATE)
             if forwarded is not None:
