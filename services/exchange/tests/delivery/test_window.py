@@ -160,6 +160,23 @@ def test_an_endpoint_that_refuses_different_events_is_down_and_they_lose_no_try(
     assert len(window.due(now)) == PARALLEL
 
 
+def test_what_failed_together_counts_once_so_that_an_endpoint_soon_back_is_soon_asked() -> None:
+    window = Window(SCHEDULE, 8)
+    for cursor in range(1, 10):
+        window.admit(due(cursor, f"s{cursor}"))
+    for pending in window.due(NOON):
+        window.begin(pending.cursor, NOON)
+    for cursor in sorted(window.in_flight):  # its machine is switched off with eight on their way
+        window.failed(cursor, NOON, "NO_ANSWER", 0.5)
+    assert window.is_down
+    assert window.next_at(NOON) == NOON + timedelta(seconds=5)
+    # It is still away at the first probe: from then on less and less often.
+    (probe,) = window.due(NOON + timedelta(seconds=5))
+    window.begin(probe.cursor, NOON + timedelta(seconds=5))
+    window.failed(probe.cursor, NOON + timedelta(seconds=6), "NOT_REACHED", 0.5)
+    assert window.next_at(NOON) == NOON + timedelta(seconds=16)
+
+
 def test_an_endpoint_is_dead_after_its_time_and_not_before() -> None:
     usual = Schedule()
     health = Health(failures=10, failing_since=NOON)

@@ -81,6 +81,8 @@ class Window:
         self._lanes: dict[str, list[int]] = {}
         """Subject → its events, the earliest first."""
         self._next_turn = 0
+        self._probe: int | None = None
+        """What is tried of an endpoint that is down."""
         self._free_at: datetime | None = None
         for each in sorted(pending, key=lambda p: p.cursor):
             self._place(each)
@@ -187,6 +189,7 @@ class Window:
         self.in_flight.add(cursor)
         self._busy.add(self._pending[cursor].subject)
         self._next_turn = cursor + 1
+        self._probe = cursor if self.is_down else None
         if self.per_second is not None:
             self._free_at = max(now, self._free_at or now) + timedelta(seconds=1 / self.per_second)
 
@@ -228,8 +231,10 @@ class Window:
         if wish:
             health.asked_until = now + wish
         if self.is_down:
-            health.probe_at = now + self._schedule.probe(health.probes, chance)
-            health.probes += 1
+            # What was on its way when it went down fails together and counts once, then every probe.
+            if cursor == self._probe or health.probe_at is None:
+                health.probe_at = now + self._schedule.probe(health.probes, chance)
+                health.probes += 1
             return None
         pause = self._schedule.pause(pending.attempts + 1, chance)
         pending.attempts += 1
