@@ -86,6 +86,28 @@ fmt: $(PACKAGES) ## put the sources in their format
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) proto/build.py format
 
+.PHONY: client-go client-java
+client-go: var/clients/go/member ## build the member's client in Go (docs/joining.md): var/clients/go/member
+client-java: var/clients/java/member.jar ## the same in Java: var/clients/java/member.jar
+
+PROTOS := $(shell find proto/eldex -name '*.proto')
+GO = GOFLAGS='-modcacherw -buildvcs=false' GOMODCACHE='$(CURDIR)/var/cache/go/mod' \
+    GOCACHE='$(CURDIR)/var/cache/go/build' GOBIN='$(CURDIR)/var/clients/go/bin' go -C clients/go
+
+var/clients/go/member: $(PROTOS) $(wildcard clients/go/*) | $(PACKAGES) $(PTH)
+	@command -v go >/dev/null || { echo "eldex: Go 1.26 or newer is needed and 'go' is not there: install it (go.dev/dl)" >&2; exit 1; }
+	@rm -rf var/clients/go/contract
+	@mkdir -p var/clients/go/contract
+	@printf 'module eldex.example/contract\n\ngo 1.26.0\n' > var/clients/go/contract/go.mod
+	@$(GO) install tool
+	@$(PY) proto/build.py go
+	@$(GO) build -o '$(CURDIR)/$@' .
+
+var/clients/java/member.jar: $(PROTOS) clients/java/pom.xml $(shell find clients/java/src -name '*.java') | prerequisites
+	@mkdir -p var/cache
+	@mvn -B -q -Dstyle.color=never -f clients/java/pom.xml -Dmaven.repo.local='$(CURDIR)/var/cache/maven' package
+	@touch $@
+
 .PHONY: clean
 clean: ## stop the city and remove its data; keeps what was fetched
 	@if [ -x $(PY) ]; then for city in $(notdir $(wildcard var/[1-9]*)); do $(PY) -m eldex.local down --city $$city; done; fi
@@ -130,7 +152,7 @@ $(KAFKA): | prerequisites
 
 .PHONY: lock
 lock: $(PACKAGES) ## resolve requirements/*.in again (hashes, no addresses)
-	@for set in bootstrap runtime dev; do \
+	@for set in bootstrap runtime dev go; do \
 	  echo "eldex: resolving requirements/$$set.in"; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command 'make lock' requirements/$$set.in -o requirements/$$set.txt; \

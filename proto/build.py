@@ -2,6 +2,7 @@
 
 generate  the Python code below gen/ from the .proto files, with the topics and their loader
 docs      docs/asyncapi.yaml and ../docs/reference/grpc.md from the same sources
+go        the Go module of the contract for clients/go, below ../var/clients/go (`make client-go`)
 format    the .proto files in buf's format
 check     everything that must hold before a commit; prints one line per finding and exits 1 if there is any
 release   makes the contract as it is the one that later changes may not break (refuses a breaking one)
@@ -27,6 +28,8 @@ from tools.topics import Topic, TopicError, load_topics
 HOME = Path(__file__).resolve().parent
 LOADER = HOME / "tools" / "topics.py"
 TOPICS_PACKAGE = "eldex/api/topics"
+GO_MODULE = "eldex.example/contract"
+GO = HOME.parent / "var" / "clients" / "go"
 
 
 class Build:
@@ -97,6 +100,11 @@ class Build:
         """Writes the documents."""
         for path, content in self.documents().items():
             _write(path, content)
+
+    def go(self) -> None:
+        """Writes the Go packages; the plugins are those that clients/go/go.mod pins."""
+        out = GO / "contract"
+        compiler.generate_go(self.layout, self.contract.image, out, GO_MODULE, GO / "bin")
 
     def format(self) -> None:
         """Writes the .proto files in buf's format."""
@@ -210,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = ("generate", "docs", "format", "check", "release")
+    commands = ("generate", "docs", "go", "format", "check", "release")
     parser.add_argument(
         "commands", nargs="+", choices=commands, metavar="command", help=", ".join(commands)
     )

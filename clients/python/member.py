@@ -95,6 +95,8 @@ def fetch(asked: argparse.Namespace) -> str:
     stub, metadata = door(asked)
     while True:
         found = stub.GetJoinRequest(joining.GetJoinRequestRequest(), metadata=metadata)
+        if found.joining.state == JoiningState.JOINING_STATE_REFUSED:
+            raise SystemExit("member: the joining was refused")
         if found.joining.certificate_pem:
             (asked.folder / "cert.pem").write_text(found.joining.certificate_pem)
             (asked.folder / "ca.pem").write_text(found.authorities_pem)
@@ -111,7 +113,7 @@ def call(asked: argparse.Namespace) -> str:
 
 
 def listen(asked: argparse.Namespace) -> str:
-    """The first event: a resident who was registered."""
+    """Take the first event, a resident who was registered, and acknowledge it."""
     stub = ExchangeServiceStub(connect(asked.address, asked.folder))
     request = exchange.SubscribeRequest(
         subscription_name="first",
@@ -120,7 +122,15 @@ def listen(asked: argparse.Namespace) -> str:
     )
     for delivery in stub.Subscribe(request):
         for event in delivery.events:
-            return str(events.ResidentRegistered.FromString(event.payload).resident_key)
+            registered = events.ResidentRegistered.FromString(event.payload)
+            stub.AcknowledgeEvents(
+                exchange.AcknowledgeEventsRequest(
+                    request_id=str(uuid.uuid4()),
+                    subscription_name="first",
+                    cursor=event.cursor,
+                )
+            )
+            return str(registered.resident_key)
     raise SystemExit("the stream ended without an event")
 
 

@@ -83,6 +83,23 @@ def generate_python(layout: Layout, out: Path) -> None:
         _protoc(layout, [*plugins, *grpc_outs], services)
 
 
+def generate_go(
+    layout: Layout, image: descriptor_pb2.FileDescriptorSet, out: Path, module: str, plugins: Path
+) -> None:
+    """Writes the contract, with what it imports, as the packages of one Go module below `out`.
+
+    The files name no Go package: a package is the folder of its files. `plugins` holds protoc-gen-go and
+    protoc-gen-go-grpc.
+    """
+    files = [each.name for each in image.file if not each.name.startswith("google/protobuf/")]
+    options = []
+    for plugin in ("go", "go-grpc"):
+        options += [f"--plugin=protoc-gen-{plugin}={plugins}/protoc-gen-{plugin}"]
+        options += [f"--{plugin}_out={out}", f"--{plugin}_opt=module={module}"]
+        options += [f"--{plugin}_opt=M{name}={module}/{Path(name).parent}" for name in files]
+    _protoc(layout, options, files)
+
+
 def compile_image(layout: Layout) -> descriptor_pb2.FileDescriptorSet:
     """The contract with everything it imports and all its comments, as one descriptor set."""
     with TemporaryDirectory(prefix="eldex-contract-") as folder:

@@ -106,7 +106,7 @@ async def test_a_revoked_certificate_is_refused_on_the_connection_that_stands(ag
     agreed.revocations.revoke([f"{serial:X}"])
     refused = await agreed.ask(HEALTH, GET, REQUEST)
     assert (refused.code, refused.reason) == ("PERMISSION_DENIED", "CERTIFICATE_REVOKED")
-    assert refused.metadata["eldex-receipt"]  # it is in the log
+    assert refused.trailing["eldex-receipt"]  # it is in the log
     # Also where the server behind answers.
     own: Any = agreed.channel(f"{agreed.code}/{HEALTH}").unary_unary(OWN)
     with pytest.raises(grpc.aio.AioRpcError) as denied:
