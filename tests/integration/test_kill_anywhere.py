@@ -1,7 +1,8 @@
 """Parts die by `kill -9` while commands flow: what was accepted happens everywhere, once.
 
-The oracle is the ledger of what clients were told. Afterwards every accepted registration and death
-must have had its effect in every department exactly once; nothing may be lost, doubled or half done.
+The oracle is the ledger of what clients were told. Afterwards every accepted registration, enrolment,
+admission and death must have had its effect in every department exactly once; nothing may be lost,
+doubled or half done.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
+from eldex.api.institutions.v1 import bed_calls_pb2, bed_events_pb2
+from eldex.api.medical.v1 import enrolment_pb2, medical_service_pb2
+from eldex.api.medical.v1 import medical_events_pb2 as medical_pb
 from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.api.registry.v1 import resident_pb2
 from eldex.api.subsidies.v1 import entitlement_events_pb2 as subsidies_pb
 from eldex.common.steps import Step
-from eldex.local.field import Department, Field, Refused, field_of
+from eldex.local import acts
+from eldex.local.field import Field, Refused, field_of
 from eldex.local.process import Process
 from eldex.local.stack import Settings, Stack
 
@@ -39,7 +45,10 @@ AGAIN = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 }
-ANYWHERE = ("registry", "subsidies", "exchange", "mongod", "kafka")
+ANYWHERE = (
+    *("registry", "medical", "subsidies", "institutions", "exchange"),
+    *("mongod", "kafka"),
+)
 STEPS: tuple[tuple[str, Step], ...] = (
     ("registry", "before-commit"),
     ("registry", "between-commit-and-publish"),
@@ -47,9 +56,22 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("subsidies", "before-commit"),
     ("subsidies", "between-apply-and-offset"),
     ("subsidies", "between-commit-and-publish"),
+    ("medical", "between-apply-and-offset"),
+    ("institutions", "between-apply-and-offset"),
     ("exchange", "between-apply-and-offset"),
 )
 OLD_AGE = "old-age-allowance"
+KINDS: dict[str, type[Message]] = {
+    "registered": events_pb.ResidentRegistered,
+    "granted": subsidies_pb.EntitlementGranted,
+    "insured": medical_pb.EnrolmentOpened,
+    "admitted": bed_events_pb2.BedOccupied,
+    "deceased": events_pb.ResidentDeceased,
+    "ended": subsidies_pb.EntitlementEnded,
+    "insurance ended": medical_pb.EnrolmentEnded,
+    "bed released": bed_events_pb2.BedReleased,
+}
+BEDS = 500
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -70,8 +92,25 @@ class Ledger:
     """What clients were told."""
 
     registered: list[str] = dataclass_field(default_factory=list)
+    insured: list[str] = dataclass_field(default_factory=list)
+    admitted: list[str] = dataclass_field(default_factory=list)
     deceased: list[str] = dataclass_field(default_factory=list)
     repeats: int = 0
+
+    def promised(self) -> dict[str, set[str]]:
+        """Who must have been told of, by each kind of event."""
+        dead = set(self.deceased)
+        return {
+            "registered": set(self.registered),
+            "granted": set(self.registered),
+            "insured": set(self.insured),
+            "admitted": set(self.admitted),
+            "deceased": dead,
+            "ended": dead,
+            "insurance ended": dead & set(self.insured),
+            "bed released": dead & set(self.admitted),
+        }
+
     _grown: asyncio.Condition = dataclass_field(default_factory=asyncio.Condition)
 
     async def add(self, registered: str) -> None:
@@ -88,13 +127,21 @@ class Ledger:
 
 
 class Traffic:
-    """Clients that register elders and, of some, the death; each repeats until it is answered."""
+    """Clients that register elders; some are insured, some move into a home, some die.
+
+    Each repeats what it asks until it is answered.
+    """
 
     def __init__(
-        self, police: Department, new_number: Callable[[str], str], rng: random.Random
+        self,
+        field: Field,
+        home: acts.Home,
+        new_number: Callable[[str], str],
+        rng: random.Random,
     ) -> None:
         self.ledger, self.running = Ledger(), True
-        self._police, self._new_number, self._rng = police, new_number, rng
+        self._field, self._beds = field, list(home.bed_keys)
+        self._new_number, self._rng = new_number, rng
 
     async def client(self) -> None:
         while self.running:
@@ -103,9 +150,9 @@ class Traffic:
             day = date(1930, 1, 1) + timedelta(days=len(self.ledger.registered) // 300)
             number = self._new_number(day.strftime("%Y%m%d"))
             reply = await self._insist(
+                "police",
                 "RegistryService/RegisterResident",
                 pb.RegisterResidentRequest(
-                    request_id=str(uuid.uuid4()),
                     document=resident_pb2.PersonDocument(
                         kind=resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD, number=number
                     ),
@@ -116,11 +163,15 @@ class Traffic:
             )
             key = reply.resident.resident_key
             await self.ledger.add(key)
+            if self._rng.random() < 0.3:
+                await self._insure(key)
+            if self._rng.random() < 0.3 and self._beds:
+                await self._admit(key, self._beds.pop())
             if self._rng.random() < 0.5:
                 await self._insist(
+                    "police",
                     "RegistryService/RegisterDeath",
                     pb.RegisterDeathRequest(
-                        request_id=str(uuid.uuid4()),
                         resident_key=key,
                         died_on=Date(year=2026, month=11, day=1),
                         evidence="居民死亡医学证明书（虚构）",
@@ -129,19 +180,42 @@ class Traffic:
                 )
                 self.ledger.deceased.append(key)
 
+    async def _insure(self, key: str) -> None:
+        await self._insist(
+            "medical-insurance",
+            "MedicalService/OpenEnrolment",
+            medical_service_pb2.OpenEnrolmentRequest(
+                resident_key=key,
+                scheme=enrolment_pb2.INSURANCE_SCHEME_RESIDENT,
+                region_code="511702",
+                began_on=Date(year=2020, month=1, day=1),
+            ),
+        )
+        self.ledger.insured.append(key)
+
+    async def _admit(self, key: str, bed_key: str) -> None:
+        await self._insist(
+            "civil-affairs",
+            "InstitutionsService/AdmitResident",
+            bed_calls_pb2.AdmitResidentRequest(
+                resident_key=key,
+                bed_key=bed_key,
+                admitted_on=Date(year=2026, month=10, day=1),
+                agreement_number="服务协议（虚构）",
+            ),
+        )
+        self.ledger.admitted.append(key)
+
     async def _insist(
-        self,
-        method: str,
-        request: pb.RegisterResidentRequest | pb.RegisterDeathRequest,
-        purpose: str = "",
+        self, department: str, method: str, request: Message, purpose: str = ""
     ) -> Any:
         while True:
             try:
-                told = await self._police.ask(
+                told = await self._field[department].ask(
                     method, request, timeout_seconds=15.0, purpose=purpose
                 )
             except Refused as refused:
-                if refused.code not in AGAIN:
+                if refused.code not in AGAIN and refused.reason != "RESIDENT_UNKNOWN":
                     raise
                 self.ledger.repeats += 1
                 await asyncio.sleep(self._rng.uniform(0.05, 0.2))
@@ -199,15 +273,9 @@ async def settle(field: Field, ledger: Ledger) -> None:
 
     def all_told() -> bool:
         # Every kind by itself: between topics the feed has no order, an end may stand before its death.
-        promised = {
-            events_pb.ResidentRegistered: ledger.registered,
-            events_pb.ResidentDeceased: ledger.deceased,
-            subsidies_pb.EntitlementGranted: ledger.registered,
-            subsidies_pb.EntitlementEnded: ledger.deceased,
-        }
         return all(
-            {seen.message.resident_key for seen in watcher.of(kind)} >= set(keys)
-            for kind, keys in promised.items()
+            {seen.message.resident_key for seen in watcher.of(KINDS[name])} >= keys
+            for name, keys in ledger.promised().items()
         )
 
     await watcher.until_true(all_told, "the effects of all accepted commands", 300)
@@ -217,19 +285,13 @@ async def rewatch(stack: Stack, ledger: Ledger) -> dict[str, Counter[str]]:
     """Everything that was ever told, read again from the beginning by a new watcher."""
     async with field_of(stack) as field:
         await settle(field, ledger)
-        kinds = {
-            "registered": events_pb.ResidentRegistered,
-            "deceased": events_pb.ResidentDeceased,
-            "granted": subsidies_pb.EntitlementGranted,
-            "ended": subsidies_pb.EntitlementEnded,
-        }
         return {
             name: Counter(
                 s.message.resident_key
                 for s in field.watcher.of(kind)
                 if getattr(s.message, "scheme_code", OLD_AGE) == OLD_AGE
             )
-            for name, kind in kinds.items()
+            for name, kind in KINDS.items()
         }
 
 
@@ -259,7 +321,11 @@ async def several_at_once(deaths: Deaths, kills: int, rng: random.Random) -> Non
                 await deaths.at_random(mine.choice(names))
             await deaths.ledger.grown_by(2)
 
-    groups = (("registry",), ("subsidies", "exchange"), ("mongod", "kafka"))
+    groups = (
+        ("registry", "medical"),
+        ("subsidies", "institutions", "exchange"),
+        ("mongod", "kafka"),
+    )
     await asyncio.gather(*(reap(names, rng.randrange(2**32)) for names in groups))
 
 
@@ -276,7 +342,8 @@ async def story(
 ) -> tuple[Ledger, Deaths]:
     rng = random.Random(seed)
     async with field_of(stack) as field:
-        traffic = Traffic(field["police"], new_number, rng)
+        home = await acts.open_home(field, name="万福养老院", beds=BEDS)
+        traffic = Traffic(field, home, new_number, rng)
         clients = [asyncio.create_task(traffic.client()) for _ in range(4)]
         deaths = Deaths(stack, rng, folder, traffic.ledger)
         dying = asyncio.create_task(reaping(deaths, kills, rng))
@@ -322,10 +389,7 @@ async def test_a_thousand_deaths_lose_nothing_and_double_nothing(
 
 
 def check(ledger: Ledger, told: dict[str, Counter[str]]) -> None:
-    assert set(told["registered"]) == set(ledger.registered)
-    assert set(told["deceased"]) == set(ledger.deceased)
-    assert set(told["granted"]) == set(ledger.registered)
-    assert set(told["ended"]) == set(ledger.deceased)
+    assert {name: set(counts) for name, counts in told.items()} == ledger.promised()
     for kind, counts in told.items():
         doubled = {key: n for key, n in counts.items() if n > 1}
         assert not doubled, f"{kind} more than once: {doubled}"
@@ -336,6 +400,7 @@ def report(ledger: Ledger, deaths: Deaths) -> None:
     print(  # noqa: T201 - the figure of the run
         f"\n{deaths.count.total()} deaths ({dict(deaths.count)}), back after "
         f"{back[len(back) // 2]:.1f} s (median), {back[-1]:.1f} s (most); "
-        f"{len(ledger.registered)} registered, {len(ledger.deceased)} deceased, "
+        f"{len(ledger.registered)} registered, {len(ledger.insured)} insured, "
+        f"{len(ledger.admitted)} admitted, {len(ledger.deceased)} deceased, "
         f"{ledger.repeats} repeats"
     )
