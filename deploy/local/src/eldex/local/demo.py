@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from eldex.console import accounts
+from eldex.evidence.errors import EvidenceError
 from eldex.evidence.receipts import Receipt
 from eldex.local import cli, stories, supervisor
 from eldex.local.field import Field, Refused, Seen, Told, field_of
@@ -109,7 +110,7 @@ async def play(stack: Stack, neighbour: Stack) -> bool:
         async with side_of(stack, neighbour) as home, side_of(neighbour, stack) as away:
             cut = Cut(neighbour)
             traces(await two_cities(home, away, told, cut.begin, cut.end))
-    except (TimeoutError, AssertionError, Refused) as missing:
+    except (TimeoutError, AssertionError, Refused, EvidenceError) as missing:
         _out.print(f"     [red]✗ {escape(str(missing))}[/red]")
         return False
     return True

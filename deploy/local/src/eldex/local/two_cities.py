@@ -180,11 +180,14 @@ async def _trusting(side: Side, co_signed_by: Side) -> Policy:
 
 async def _co_signed_bundle(asker: Department, receipt: str) -> Bundle:
     """What a receipt is redeemed for, once a partner has co-signed a head that covers the record."""
-    index, newest = Receipt.parse(receipt).index, 0
-    async with asyncio.timeout(_BACK_WITHIN_SECONDS):
-        while newest <= index:
-            await asyncio.sleep(_ASKED_AGAIN_SECONDS)
-            newest = await _co_signed_size(asker)
+    index, deadline = Receipt.parse(receipt).index, time.monotonic() + _BACK_WITHIN_SECONDS
+    while (covered := await _co_signed_size(asker)) <= index:
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"not seen within {_BACK_WITHIN_SECONDS:.0f} s: a partner's signature under record {index}; "
+                f"it has co-signed {covered} records"
+            )
+        await asyncio.sleep(_ASKED_AGAIN_SECONDS)
     request = evidence_pb.GetBundleRequest(receipt=receipt, cosigned=True)
     told = await asker.ask("EvidenceService/GetBundle", request)
     return Bundle.parse(told.reply.bundle)
