@@ -235,6 +235,29 @@ async def test_a_class_granted_to_a_record_ends_though_the_record_was_merged_sin
     assert (await city.preview("res_wang")).assistance_fen == 0
 
 
+@pytest.mark.parametrize("merged", [False, True])
+async def test_the_end_of_a_class_that_is_heard_before_its_beginning_counts(
+    city: Any, merged: bool
+) -> None:
+    """News of two records come in no order: the end is told of the survivor, the beginning was not."""
+    await city.register("res_wang2")
+    ended = registry.EligibilityEnded(
+        resident_key="res_wang",
+        eligibility_key="eli_destitute",
+        eligibility_class=eligibility_pb2.ELIGIBILITY_CLASS_DESTITUTE,
+        ended_on=Date(year=2026, month=5, day=1),
+    )
+    if merged:
+        await city.merge("res_wang2", "res_wang")
+    await city.service.deliver(ended)
+    await eligible(city, "res_wang2", "DESTITUTE", Date(year=2026, month=1, day=1))
+    if not merged:
+        await city.merge("res_wang2", "res_wang")
+    assert (await city.preview("res_wang")).assistance_fen == 0
+    stay = {"served_from": "2026-04-01", "served_until": "2026-04-08"}
+    assert (await city.preview("res_wang", **stay)).assistance_fen == 240_750
+
+
 async def test_care_elsewhere_is_paid_less_unless_it_was_filed(city: Any) -> None:
     elsewhere = {"care_region_code": GUANGZHOU}
     await city.register("res_chen", born_on="1950-01-01")

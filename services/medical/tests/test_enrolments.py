@@ -302,6 +302,21 @@ async def test_a_merge_the_other_way_round_heard_before_the_reversal_of_the_firs
     assert len(held) == 1
 
 
+async def test_what_a_merged_record_held_stands_again_if_its_death_was_revoked_meanwhile(
+    city: Any,
+) -> None:
+    await city.register("res_wang2")
+    for key in ("res_wang", "res_wang2"):
+        await city.die(key, "2026-10-01")
+    await city.merge("res_wang", "res_wang2")
+    for key in ("res_wang", "res_wang2"):
+        await city.service.deliver(registry.ResidentDeathRevoked(resident_key=key))
+    assert await city.covered("res_wang2", "2026-11-01")
+    await city.part("res_wang", "res_wang2")
+    assert await city.covered("res_wang", "2026-11-01")
+    assert not await city.covered("res_wang2", "2026-11-01")
+
+
 async def test_news_of_somebody_never_heard_of_is_kept_and_nothing_fails(
     office: Any,
 ) -> None:

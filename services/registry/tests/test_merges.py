@@ -12,7 +12,8 @@ from eldex.api.registry.v1 import registry_service_pb2 as pb
 from eldex.api.registry.v1 import resident_events_pb2 as events_pb
 from eldex.common.errors import StaleVersion
 from eldex.registry.domain.households import AlreadyInHousehold
-from eldex.registry.domain.residents import MergeContradicts, NotMerged, RecordMerged
+from eldex.registry.domain.merging import MergeContradicts, NotMerged
+from eldex.registry.domain.residents import RecordMerged
 
 LOW_INCOME, ALONE = e.ELIGIBILITY_CLASS_LOW_INCOME, e.ELIGIBILITY_CLASS_LIVING_ALONE
 
@@ -262,3 +263,45 @@ async def test_a_merged_record_is_no_longer_listed_among_the_living(counter: Any
         region_code="511702", vital_status=resident_pb2.VITAL_STATUS_ALIVE
     )
     assert [r.resident_key for r in (await counter.ask(ask)).residents] == [survivor]
+
+
+async def test_a_death_that_both_records_told_is_revoked_of_both(counter: Any) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    for key in (double, survivor):
+        await counter.die(key, "2026-06-01")
+    await merge(counter, double, survivor)
+    await counter.ask(pb.RevokeDeathRequest(resident_key=survivor, evidence="本人到场"))
+    told = counter.service.events(events_pb.ResidentDeathRevoked)
+    assert {each.resident_key for each in told} == {double, survivor}
+    await reverse(counter, double)
+    for key in (double, survivor):
+        assert (await counter.show(key)).vital_status == resident_pb2.VITAL_STATUS_ALIVE
+
+
+async def test_a_death_that_both_records_told_is_corrected_of_both_and_a_later_one_is_not(
+    counter: Any,
+) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    for key in (double, survivor):
+        await counter.die(key, "2026-06-01")
+    await merge(counter, double, survivor)
+
+    async def correct(day: str) -> None:
+        etag = (await counter.show(survivor)).etag
+        request = pb.CorrectDeathRequest(
+            resident_key=survivor, died_on=counter.day(day), evidence="x", etag=etag
+        )
+        await counter.ask(request)
+
+    await correct("2026-07-01")
+    told = [e for e in counter.service.events(events_pb.ResidentDeceased) if e.corrected_from.year]
+    assert {each.resident_key for each in told} == {double, survivor}
+    assert {each.died_on.month for each in told} == {7}
+    await counter.ask(pb.RevokeDeathRequest(resident_key=survivor, evidence="本人到场"))
+    await counter.die(survivor, "2026-09-01")
+    await correct("2026-10-01")
+    await reverse(counter, double)
+    assert (await counter.show(double)).vital_status == resident_pb2.VITAL_STATUS_ALIVE
+    assert (await counter.show(survivor)).died_on == counter.day("2026-10-01")

@@ -90,10 +90,13 @@ class Office:
         """A call as the exchange makes it."""
         return self.service.call(f"/eldex.api.subsidies.v1.SubsidiesService/{uuid.uuid4().hex}")
 
-    async def tell(self, *facts: Any) -> None:
-        """Deliver events of other departments; none may be set aside."""
+    async def tell(self, *facts: Any, version: int = 0) -> None:
+        """Deliver events of other departments; none may be set aside.
+
+        Each is newer than those before, or told by the version that is given.
+        """
         for fact in facts:
-            await self.service.deliver(fact)
+            await self.service.deliver(fact, sequence=version)
         assert self.service.dead_letters() == []
 
     def events(self, kind: Any, **fields: Any) -> list[Any]:
@@ -168,8 +171,12 @@ class Office:
             assessed_on=on(assessed_on),
         )
 
-    def annulled(self, key: str, name: str) -> Any:
-        return resident_events_pb2.AssessmentAnnulled(resident_key=key, assessment_key=name)
+    def annulled(self, key: str, name: str, counts_now: str = "UNSPECIFIED") -> Any:
+        return resident_events_pb2.AssessmentAnnulled(
+            resident_key=key,
+            assessment_key=name,
+            ability_level=assessment_pb2.AbilityLevel.Value(f"ABILITY_LEVEL_{counts_now}"),
+        )
 
     def cared_for(self, key: str, began_on: str, name: str = "ltc") -> Any:
         return medical_events_pb2.LongTermCareGranted(

@@ -144,7 +144,8 @@ def by_hand(found: list[Fact], died_on: date | None, month: str) -> dict[str, in
     return totals
 
 
-def messages(office: Any, found: list[Fact], died_on: date | None) -> list[Any]:
+def messages(office: Any, found: list[Fact], died_on: date | None) -> list[tuple[int, Any]]:
+    """What is told, each with its place in the order in which it was."""
     told = [office.registered(CHEN, "1950-02-11")]
     for number, (kind, on, what) in enumerate(found):
         day = on.isoformat()
@@ -165,7 +166,7 @@ def messages(office: Any, found: list[Fact], died_on: date | None) -> list[Any]:
                 ]
     if died_on is not None:
         told.append(office.died(CHEN, died_on.isoformat()))
-    return told
+    return list(enumerate(told, start=1))
 
 
 async def stretches(office: Any) -> list[Any]:
@@ -188,9 +189,11 @@ def test_facts_in_any_order_of_arrival_lead_to_the_same_days(
     async def story() -> None:
         first, second = await new_office().start(TODAY), await new_office().start(TODAY)
         told = messages(first, found, died_on)
-        await first.tell(*told)
+        for version, fact in told:
+            await first.tell(fact, version=version)
         shuffle.shuffle(told)
-        await second.tell(*told)
+        for version, fact in told:
+            await second.tell(fact, version=version)
         assert await stretches(first) == await stretches(second)
 
     asyncio.run(story())
@@ -215,11 +218,11 @@ def test_whatever_was_paid_when_in_the_end_exactly_the_entitled_days_are_paid(
         told = messages(office, found, died_on)
         shuffle.shuffle(told)
         months = dict(zip(MONTHS, sorted(paid_after), strict=True))
-        for number, fact in enumerate(told):
+        for number, (version, fact) in enumerate(told):
             for month in [m for m, after in months.items() if after <= number]:
                 await office.pay(month)
                 del months[month]
-            await office.tell(fact)
+            await office.tell(fact, version=version)
         for month in months:
             await office.pay(month)
         await office.pay("2026-12")

@@ -54,6 +54,9 @@ class EventMeta:
     subject: str
     occurred_at: datetime
     regions: tuple[str, ...]
+    sequence: int
+    """The version of what it is about that told it: news of one thing by two keys come in no order,
+    and this is theirs."""
 
     @classmethod
     def of(cls, record: Record) -> EventMeta:
@@ -67,6 +70,7 @@ class EventMeta:
                 headers.get("ce_subject", record.key),
                 datetime.fromisoformat(headers["ce_time"]),
                 tuple(filter(None, headers.get("ce_regions", "").split(","))),
+                int(headers.get("ce_sequence", 0)),
             )
         except KeyError as error:
             name = str(error.args[0])
@@ -75,7 +79,12 @@ class EventMeta:
             ) from error
         except ValueError as error:
             raise InvalidRequest(
-                Violation("ce_time", "不是有效的时间", "is not an instant", "HEADER_INVALID")
+                Violation(
+                    "ce_time",
+                    "ce_time 须为有效时间，ce_sequence 须为整数",
+                    "must be an instant, and ce_sequence a whole number",
+                    "HEADER_INVALID",
+                )
             ) from error
 
 

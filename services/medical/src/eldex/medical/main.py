@@ -82,8 +82,12 @@ async def _eligibility_granted(
 async def _eligibility_ended(
     message: registry.EligibilityEnded, _meta: EventMeta, stores: Stores, _now: datetime
 ) -> None:
+    eligibility_class = enums.CLASSES.maybe(message.eligibility_class)
+    if eligibility_class is None:
+        return
     ended_on = day(message.ended_on, "ended_on")
-    await residents.on_eligibility_ended(message.eligibility_key, ended_on, stores)
+    ended = Membership(message.eligibility_key, eligibility_class, None, ended_on)
+    await residents.on_eligibility_ended(message.resident_key, ended, stores)
 
 
 def subscriptions(_parts: Any = None) -> Subscriptions[Stores]:

@@ -79,6 +79,18 @@ async def _pardoned(told: credit.JointPunishmentLifted, stores: Stores, now: dat
         )
 
 
+async def _cared_for(
+    told: medical.LongTermCareGranted, meta: EventMeta, stores: Stores, now: datetime
+) -> None:
+    await facts.decide_on_long_term_care(wire.care_granted(told, meta.sequence), stores, now)
+
+
+async def _cared_for_no_more(
+    told: medical.LongTermCareEnded, meta: EventMeta, stores: Stores, now: datetime
+) -> None:
+    await facts.decide_on_long_term_care_end(wire.care_ended(told, meta.sequence), stores, now)
+
+
 SUBSCRIPTIONS: Subscriptions[Stores] = {
     registry.ResidentRegistered: _on(
         lambda told, s, now: facts.decide_on_residence(wire.registered(told), s, now)
@@ -120,19 +132,11 @@ SUBSCRIPTIONS: Subscriptions[Stores] = {
     ),
     registry.AssessmentAnnulled: _on(
         lambda told, s, now: facts.decide_on_annulment(
-            told.resident_key, told.assessment_key, wire.level_instead(told), s, now
+            told.resident_key, told.assessment_key, s, now
         )
     ),
-    medical.LongTermCareGranted: _on(
-        lambda told, s, now: facts.decide_on_long_term_care(
-            told.resident_key, told.benefit_key, day(told.began_on, "began_on"), s, now
-        )
-    ),
-    medical.LongTermCareEnded: _on(
-        lambda told, s, now: facts.decide_on_long_term_care_end(
-            told.resident_key, told.benefit_key, day(told.ended_on, "ended_on"), s, now
-        )
-    ),
+    medical.LongTermCareGranted: _cared_for,
+    medical.LongTermCareEnded: _cared_for_no_more,
     homes.InstitutionFiled: _on(
         lambda told, s, now: institutions.decide_on_filing(wire.filed(told), s, now)
     ),

@@ -96,9 +96,18 @@ class ServiceOnMemory(Generic[S]):
         return Call(method, exchange, self.clock(), "zh" if language == "zh" else "en")
 
     async def deliver(
-        self, message: Message, *, event_id: str = "", producer: str = "test", regions: str = ""
+        self,
+        message: Message,
+        *,
+        event_id: str = "",
+        producer: str = "test",
+        regions: str = "",
+        sequence: int = 0,
     ) -> str:
-        """Apply an event of another service; returns its id, to deliver it again."""
+        """Apply an event of another service; returns its id, to deliver it again.
+
+        Without a `sequence` it is newer than all that were delivered before.
+        """
         event_id = event_id or new_key("evt")
         topic = self._topics[message.DESCRIPTOR.full_name]
         entry: Document = {
@@ -108,23 +117,31 @@ class ServiceOnMemory(Generic[S]):
             "type": message.DESCRIPTOR.full_name,
             "payload": message.SerializeToString(),
             "timestamp": self.clock(),
-            "sequence": 1,
+            "sequence": sequence or self._offset + 2,
             "source": f"//{CITY}/{producer}",
             "regions": regions,
             "traceparent": "",
         }
+        await self.take(entry)
+        return event_id
+
+    async def take(self, entry: Document) -> None:
+        """Apply an event as another service's outbox holds it."""
         record = record_of(entry)
         self._offset += 1
         placed = Record(
             record.topic, record.key, record.value, record.headers, 0, self._offset, 0.0
         )
         await self.inbox.apply(placed)
-        return event_id
+
+    def outbox(self) -> list[Document]:
+        """What was published so far, as it waits for the broker, oldest first."""
+        return list(self.backend.collections[OUTBOX].values())
 
     def events(self, kind: type[M] | None = None) -> list[M]:
         """What was published so far, as messages, oldest first; of one kind, if one is given."""
         found = []
-        for entry in self.backend.collections[OUTBOX].values():
+        for entry in self.outbox():
             descriptor = descriptor_pool.Default().FindMessageTypeByName(entry["type"])
             message = message_factory.GetMessageClass(descriptor).FromString(entry["payload"])
             if kind is None or descriptor.full_name == kind.DESCRIPTOR.full_name:

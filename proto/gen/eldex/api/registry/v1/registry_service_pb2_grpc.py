@@ -278,7 +278,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CorrectDeath(self, request, context):
-        """Correct a wrongly registered day of death; what was done by the wrong day is done again.
+        """Correct a wrongly registered day of death; what was done by the wrong day is done again. Merged records that told the
+        same death are corrected with it.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED, DAY_IMPOSSIBLE.
         """
@@ -287,7 +288,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeDeath(self, request, context):
-        """Take back a death that was not one; what ended because of it is due again.
+        """Take back a death that was not one; what ended because of it is due again. It is taken back of merged records that told
+        the same death, too: should the merge be reversed, their person lives.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED.
         """

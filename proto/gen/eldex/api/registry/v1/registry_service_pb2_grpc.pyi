@@ -66,12 +66,14 @@ class RegistryServiceStub:
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DEATH_ALREADY_REGISTERED, DAY_IMPOSSIBLE.
     """
     CorrectDeath: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectDeathRequest, _registry_service_pb2.CorrectDeathResponse]
-    """Correct a wrongly registered day of death; what was done by the wrong day is done again.
+    """Correct a wrongly registered day of death; what was done by the wrong day is done again. Merged records that told the
+    same death are corrected with it.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED, DAY_IMPOSSIBLE.
     """
     RevokeDeath: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeDeathRequest, _registry_service_pb2.RevokeDeathResponse]
-    """Take back a death that was not one; what ended because of it is due again.
+    """Take back a death that was not one; what ended because of it is due again. It is taken back of merged records that told
+    the same death, too: should the merge be reversed, their person lives.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED.
     """
@@ -244,12 +246,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DEATH_ALREADY_REGISTERED, DAY_IMPOSSIBLE.
     """
     CorrectDeath: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectDeathRequest, _registry_service_pb2.CorrectDeathResponse]  # type: ignore[assignment]
-    """Correct a wrongly registered day of death; what was done by the wrong day is done again.
+    """Correct a wrongly registered day of death; what was done by the wrong day is done again. Merged records that told the
+    same death are corrected with it.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED, DAY_IMPOSSIBLE.
     """
     RevokeDeath: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RevokeDeathRequest, _registry_service_pb2.RevokeDeathResponse]  # type: ignore[assignment]
-    """Take back a death that was not one; what ended because of it is due again.
+    """Take back a death that was not one; what ended because of it is due again. It is taken back of merged records that told
+    the same death, too: should the merge be reversed, their person lives.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED.
     """
@@ -467,7 +471,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.CorrectDeathRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.CorrectDeathResponse, _abc.Awaitable[_registry_service_pb2.CorrectDeathResponse]]:
-        """Correct a wrongly registered day of death; what was done by the wrong day is done again.
+        """Correct a wrongly registered day of death; what was done by the wrong day is done again. Merged records that told the
+        same death are corrected with it.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED, DAY_IMPOSSIBLE.
         """
@@ -478,7 +483,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RevokeDeathRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RevokeDeathResponse, _abc.Awaitable[_registry_service_pb2.RevokeDeathResponse]]:
-        """Take back a death that was not one; what ended because of it is due again.
+        """Take back a death that was not one; what ended because of it is due again. It is taken back of merged records that told
+        the same death, too: should the merge be reversed, their person lives.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_NOT_DECEASED, RESIDENT_MERGED.
         """

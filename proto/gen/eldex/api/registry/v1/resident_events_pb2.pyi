@@ -420,7 +420,9 @@ Global___AssessmentDisputed: _TypeAlias = AssessmentDisputed  # noqa: Y015
 
 @_typing.final
 class AssessmentAnnulled(_message.Message):
-    """A dispute was upheld: the assessment never counted."""
+    """A dispute was upheld: the assessment never counted. On its days the assessment before it counts, or none does;
+    whoever keeps all of them leaves the annulled ones out.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -433,7 +435,9 @@ class AssessmentAnnulled(_message.Message):
     assessment_key: _builtins.str
     """The assessment."""
     ability_level: _assessment_pb2.AbilityLevel.ValueType
-    """The level that counts instead; unspecified: none does."""
+    """The level that counts now: that of the newest assessment which is not annulled, be it older or newer than this one;
+    unspecified: none is left. It is not the level of the days on which the annulled one had counted.
+    """
     region_code: _builtins.str
     """Division in which the person lives."""
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import Enum
@@ -69,16 +70,24 @@ class Residence:
 
 @dataclass(slots=True)
 class Membership:
-    """Belonging to an eligibility class: `valid_from` ≤ day < `valid_to`."""
+    """Belonging to an eligibility class: `valid_from` ≤ day < `valid_to`.
+
+    `valid_from` None: only its end is known so far.
+    """
 
     eligibility_key: str
     eligibility_class: EligibilityClass
-    valid_from: date
+    valid_from: date | None
     valid_to: date | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether it holds on the day."""
-        return self.valid_from <= day and (self.valid_to is None or day < self.valid_to)
+        begun = self.valid_from is not None and self.valid_from <= day
+        return begun and (self.valid_to is None or day < self.valid_to)
+
+    def end(self, ended_on: date) -> None:
+        """Hold no longer from a day on; of several ends the earliest counts."""
+        self.valid_to = min(ended_on, self.valid_to or ended_on)
 
 
 @dataclass(kw_only=True)
@@ -134,9 +143,12 @@ class Person(Aggregate):
         return None
 
     def belong(self, membership: Membership) -> None:
-        """Belong to a class; what is told anew of the same membership takes its place."""
+        """Belong to a class; what is told anew of the same membership takes its place, but for its end."""
         key = membership.eligibility_key
-        self.memberships = [m for m in self.memberships if m.eligibility_key != key]
+        for known in [m for m in self.memberships if m.eligibility_key == key]:
+            self.memberships.remove(known)
+            if known.valid_to is not None:
+                membership.end(known.valid_to)
         self.memberships.append(membership)
 
     def classes_on(self, day: date) -> frozenset[EligibilityClass]:
@@ -146,3 +158,17 @@ class Person(Aggregate):
     def age_on(self, day: date) -> int | None:
         """Full years on a day; None while the date of birth has not been told."""
         return None if self.born_on is None or day < self.born_on else age_on(self.born_on, day)
+
+
+def share_ends(records: Iterable[Person]) -> None:
+    """Let an end that was told under one of some records count for the membership of another.
+
+    The registry tells it of the record that stands for the person by then, and news of two records
+    come in no order between them.
+    """
+    memberships = [m for record in records for m in record.memberships]
+    for told in [m for m in memberships if m.valid_from is None and m.valid_to is not None]:
+        for each in memberships:
+            if each.eligibility_key == told.eligibility_key:
+                assert told.valid_to is not None
+                each.end(told.valid_to)

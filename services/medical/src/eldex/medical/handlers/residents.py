@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from eldex.common.identifiers import RegionCode, new_key
 from eldex.medical.domain.enrolment import Enrolment
-from eldex.medical.domain.person import Membership, Person
+from eldex.medical.domain.person import Membership, Person, share_ends
 from eldex.medical.domain.rights import RemoteFiling
 from eldex.medical.domain.tenure import Tenure
 from eldex.medical.handlers.people import records_of
@@ -100,6 +100,7 @@ async def on_merged(merged_key: str, survivor_key: str, stores: Stores) -> None:
     survivor = await _known(stores, survivor_key)
     merged.survivor_key = survivor_key
     survivor.absorbed_keys.append(merged_key)
+    share_ends([merged, survivor])
     stores.people.save(merged)
     stores.people.save(survivor)
     theirs = {id(kept): tenures for tenures, kept in await _all_of(survivor_key, stores)}
@@ -129,8 +130,12 @@ async def on_merge_reversed(merged_key: str, survivor_key: str, stores: Stores) 
     for kept in _kinds(stores):
         for each in await kept.by("handed_over.resident_key", merged_key):
             if each.hand_back(merged_key, survivor_key):
-                if merged.first_day_after_life and each.resident_key == merged_key:
-                    each.end_by_death(merged.first_day_after_life)
+                if each.resident_key == merged_key:
+                    # It stands as before the merge: what was told of the record's death since counts.
+                    if merged.first_day_after_life:
+                        each.end_by_death(merged.first_day_after_life)
+                    else:
+                        each.revive()
                 kept.save(each)
     await _doubt_claims(merged_key, merged.died_on, stores)
 
@@ -139,19 +144,26 @@ async def on_eligibility_granted(resident_key: str, membership: Membership, stor
     """A person belongs to a class: other shares of the pools may apply (M002-33, M002-37)."""
     person = await _known(stores, resident_key)
     person.belong(membership)
+    key = membership.eligibility_key
+    share_ends([person, *await stores.people.by("memberships.eligibility_key", key)])
     stores.people.save(person)
 
 
-async def on_eligibility_ended(eligibility_key: str, ended_on: date, stores: Stores) -> None:
-    """The membership no longer holds from that day on; what was settled stays settled.
+async def on_eligibility_ended(resident_key: str, ended: Membership, stores: Stores) -> None:
+    """The membership no longer holds from a day on; what was settled stays settled.
 
     The end is told of the record that stands for the person by then; the membership may have been
-    told of one that was merged into it since, and is still kept with that one.
+    told of one that was merged into it since, and is still kept with that one, or not known yet.
     """
-    for person in await stores.people.by("memberships.eligibility_key", eligibility_key):
+    key = ended.eligibility_key
+    people = await stores.people.by("memberships.eligibility_key", key)
+    if not people:
+        people = [await _known(stores, resident_key)]
+        people[0].belong(ended)
+    for person in people:
         for membership in person.memberships:
-            if membership.eligibility_key == eligibility_key:
-                membership.valid_to = ended_on
+            if membership.eligibility_key == key and ended.valid_to is not None:
+                membership.end(ended.valid_to)
         stores.people.save(person)
 
 

@@ -124,7 +124,7 @@ class AssessmentDisputed:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentAnnulled:
-    """A dispute was upheld; `ability_level` counts instead, None if the person has no other."""
+    """A dispute was upheld; `ability_level` counts now, None if no assessment is left."""
 
     resident_key: str
     assessment_key: str

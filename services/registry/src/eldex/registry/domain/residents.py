@@ -41,22 +41,6 @@ class RecordMerged(DomainError):
     en = "record {resident_key} is merged into {survivor_key}: address that one"
 
 
-class NotMerged(DomainError):
-    """Only a merge that is in force can be reversed."""
-
-    kind, reason = Kind.CONFLICT, "RESIDENT_NOT_MERGED"
-    zh = "档案 {resident_key} 未被合并，无可撤销"
-    en = "record {resident_key} is not merged: there is nothing to reverse"
-
-
-class MergeContradicts(DomainError):
-    """Two records cannot be one person as they stand."""
-
-    kind, reason = Kind.CONFLICT, "MERGE_CONTRADICTS"
-    zh = "两份档案相互矛盾，不能合并：{why_zh}"
-    en = "the records contradict each other and cannot be merged: {why}"
-
-
 class DeathAlreadyRegistered(DomainError):
     """A death is registered with another day; a correction is a different act."""
 
@@ -306,57 +290,6 @@ class Resident(Aggregate):
             )
         )
 
-    # --- one person, two records --------------------------------------------------------------
-
-    def merge_into(self, survivor: Resident, evidence: str) -> None:
-        """No longer stand for the person; the survivor takes over all that is held, by reference."""
-        self.must_stand()
-        survivor.must_stand()
-        self._must_agree(survivor)
-        survivor.merged_keys += self.record_keys
-        survivor._take(self.classes, self.levels)
-        self.classes, self.levels = [], []  # held by one record only, so that a list has each once
-        self.survivor_key = survivor.key
-        self.last_evidence = survivor.last_evidence = evidence
-        self.record(
-            facts.ResidentMerged(self.key, survivor.key, self.region_code, self.hukou_region_code)
-        )
-
-    def _must_agree(self, survivor: Resident) -> None:
-        why = None
-        if self.key == survivor.key:
-            why = ("是同一份档案", "they are the same record")
-        elif self.died_on != survivor.died_on:
-            zh = "死亡登记不一致，请先登记、更正或撤销死亡"
-            why = (zh, "they tell different deaths: register, correct or revoke one first")
-        if why:
-            raise MergeContradicts(why_zh=why[0], why=why[1])
-
-    def reverse_merge(self, survivor: Resident, evidence: str) -> None:
-        """Stand for a person again, with all that was brought, as it has become since."""
-        if not self.survivor_key:
-            raise NotMerged(resident_key=self.key)
-        survivor.must_stand()
-        mine = set(self.record_keys)
-        survivor.merged_keys = [key for key in survivor.merged_keys if key not in mine]
-        self.classes = [held for held in survivor.classes if held.origin_key in mine]
-        self.levels = [held for held in survivor.levels if held.origin_key in mine]
-        survivor.classes = [held for held in survivor.classes if held.origin_key not in mine]
-        survivor.levels = [held for held in survivor.levels if held.origin_key not in mine]
-        self.survivor_key = ""
-        self.last_evidence = survivor.last_evidence = evidence
-        self.record(
-            facts.ResidentMergeReversed(
-                self.key, survivor.key, self.region_code, self.hukou_region_code
-            )
-        )
-
-    def _take(self, classes: list[HeldClass], levels: list[HeldLevel]) -> None:
-        self.classes = [*self.classes, *classes]
-        self.levels = sorted(
-            [*self.levels, *levels], key=lambda held: (held.assessed_on, held.assessment_key)
-        )
-
     # --- what is held -------------------------------------------------------------------------
 
     def hold_class(self, held: HeldClass) -> None:
@@ -379,6 +312,13 @@ class Resident(Aggregate):
             for held in self.classes
         ]
 
+    def take(self, classes: list[HeldClass], levels: list[HeldLevel]) -> None:
+        """Hold what another record held, or one more level."""
+        self.classes = [*self.classes, *classes]
+        self.levels = sorted(
+            [*self.levels, *levels], key=lambda held: (held.assessed_on, held.assessment_key)
+        )
+
     def hold_level(self, held: HeldLevel) -> str:
         """Have a level from a day on; returns the assessment that counted until then, or "".
 
@@ -389,11 +329,11 @@ class Resident(Aggregate):
             if other.assessed_on == held.assessed_on:
                 raise AssessedThatDay(assessment_key=other.assessment_key)
         earlier = [other for other in self.levels if other.assessed_on < held.assessed_on]
-        self._take([], [held])
+        self.take([], [held])
         return earlier[-1].assessment_key if earlier else ""
 
     def drop_level(self, assessment_key: str) -> AbilityLevel | None:
-        """Never have had a level; returns the one that counts instead."""
+        """Never have had a level; returns the one that counts now, of the newest assessment left."""
         self.must_stand()
         self.levels = [held for held in self.levels if held.assessment_key != assessment_key]
         return self.level.level if self.level else None

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from eldex.common.clock import day_of
 from eldex.registry.domain.guardianships import Guardianship
+from eldex.registry.domain.merging import share_death
 from eldex.registry.domain.residents import Resident
 from eldex.registry.handlers.ports import Stores, standing
 
@@ -43,7 +44,11 @@ async def correct_death(command: CorrectDeath, stores: Stores, now: datetime) ->
     """Mend the day of a death; it is told anew with the day it corrects."""
     resident = await stores.residents.get(command.resident_key)
     resident.expect(command.etag)
+    before = resident.died_on
     resident.correct_death(command.died_on, command.evidence, day_of(now))
+    for each in await _who_share(resident, before, stores):
+        share_death(each, resident)
+        _saved(each, stores, now)
     return _saved(resident, stores, now)
 
 
@@ -60,8 +65,18 @@ async def revoke_death(command: RevokeDeath, stores: Stores, now: datetime) -> R
     """Take back a death."""
     resident = await stores.residents.get(command.resident_key)
     resident.expect(command.etag)
+    before = resident.died_on
     resident.revoke_death(command.evidence)
+    for each in await _who_share(resident, before, stores):
+        share_death(each, resident)
+        _saved(each, stores, now)
     return _saved(resident, stores, now)
+
+
+async def _who_share(resident: Resident, died_on: date | None, stores: Stores) -> list[Resident]:
+    """The records merged into one that tell the same death: it was registered of both."""
+    merged = [await stores.residents.get(key) for key in resident.merged_keys]
+    return [each for each in merged if each.died_on is not None and each.died_on == died_on]
 
 
 def _saved(resident: Resident, stores: Stores, now: datetime) -> Resident:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from eldex.registry.domain.residents import NotMerged, Resident
+from eldex.registry.domain.merging import NotMerged, merge, part
+from eldex.registry.domain.residents import Resident
 from eldex.registry.handlers.ports import Stores
 
 
@@ -28,7 +29,7 @@ async def merge_residents(
     survivor = await stores.residents.get(command.survivor_key)
     merged.expect(command.etag)
     survivor.expect(command.survivor_etag)
-    merged.merge_into(survivor, command.evidence)
+    merge(merged, survivor, command.evidence)
     return _saved(merged, survivor, stores, now)
 
 
@@ -54,7 +55,7 @@ async def reverse_merge(
     if not restored.survivor_key:
         raise NotMerged(resident_key=restored.key)
     survivor = await stores.residents.get(restored.survivor_key)
-    restored.reverse_merge(survivor, command.evidence)
+    part(restored, survivor, command.evidence)
     return _saved(restored, survivor, stores, now)
 
 

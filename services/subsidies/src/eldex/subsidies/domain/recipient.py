@@ -65,6 +65,10 @@ class Membership:
         end = min(self.valid_to or FOREVER, self.ended_on or FOREVER)
         return self.valid_from is not None and self.valid_from <= day < end
 
+    def end(self, ended_on: date) -> None:
+        """Learn of an end; of several the earliest counts: an end never moves to a later day."""
+        self.ended_on = min(ended_on, self.ended_on or ended_on)
+
 
 @dataclass(slots=True)
 class Assessment:
@@ -75,21 +79,43 @@ class Assessment:
     level: AbilityLevel | None = None
     supersedes_key: str = ""
     annulled: bool = False
-    level_instead: AbilityLevel | None = None
-    """What counts in place of an annulled one; None: what was there before."""
 
 
 @dataclass(slots=True)
 class Benefit:
-    """A long-term-care insurance benefit (长期护理保险待遇); half-open."""
+    """A long-term-care insurance benefit (长期护理保险待遇); half-open.
+
+    It may be granted anew after it ended, when a death is revoked or a merge undone: what was told
+    by its later version counts, in whatever order it is heard. One version of it that tells both
+    was granted and has ended.
+    """
 
     key: str
     began_on: date | None = None
     ended_on: date | None = None
+    granted_by: int = 0
+    """Version of the benefit that told its first day."""
+    ended_by: int = 0
+    """Version of the benefit that told its end."""
+
+    def grant(self, began_on: date, version: int) -> None:
+        """Learn that it is paid from a day on."""
+        if version >= self.granted_by:
+            self.began_on, self.granted_by = began_on, version
+
+    def end(self, ended_on: date, version: int) -> None:
+        """Learn that it is paid no longer."""
+        if version >= self.ended_by:
+            self.ended_on, self.ended_by = ended_on, version
+
+    @property
+    def until(self) -> date | None:
+        """First day on which it is not paid; None while it goes on."""
+        return self.ended_on if self.ended_by >= self.granted_by else None
 
     def holds(self, day: date) -> bool:
         """Whether it is paid on a day."""
-        return self.began_on is not None and self.began_on <= day < (self.ended_on or FOREVER)
+        return self.began_on is not None and self.began_on <= day < (self.until or FOREVER)
 
 
 @dataclass(slots=True)
@@ -130,13 +156,13 @@ class Facts:
         return {m.eligibility_class for m in self.memberships if m.holds(day)}
 
     def level_on(self, day: date) -> AbilityLevel | None:
-        """The level of ability in force: the newest assessment's that was not annulled for nothing."""
+        """The level of ability in force: the newest assessment's; an annulled one never counted."""
         level = None
         for each in self.assessments:
             assert each.assessed_on is not None
             if each.assessed_on > day:
                 break
-            level = (each.level_instead or level) if each.annulled else each.level
+            level = level if each.annulled else each.level
         return level
 
     def long_term_care_on(self, day: date) -> bool:
@@ -153,7 +179,7 @@ class Facts:
         days = {r.began_on for r in self.residences}
         days |= {d for m in self.memberships for d in (m.valid_from, m.valid_to, m.ended_on) if d}
         days |= {a.assessed_on for a in self.assessments if a.assessed_on}
-        days |= {d for b in self.long_term_care for d in (b.began_on, b.ended_on) if d}
+        days |= {d for b in self.long_term_care for d in (b.began_on, b.until) if d}
         for hold in self.holds:
             if hold.scheme_code == scheme_code:
                 days |= {d for d in (hold.began_on, hold.ended_on) if d}
@@ -209,6 +235,12 @@ class Recipient(Aggregate):
         self.long_term_care.append(Benefit(key))
         return self.long_term_care[-1]
 
+    def entered(self, key: str) -> bool:
+        """Whether a membership or assessment was entered under this record."""
+        return any(m.key == key and m.valid_from for m in self.memberships) or any(
+            a.key == key and a.assessed_on for a in self.assessments
+        )
+
     def hold(self, scheme_code: str, began_on: date, note: str, *, final: bool) -> None:
         """Stop a scheme by hand from a day on, or end it."""
         for each in self.holds:
@@ -231,14 +263,36 @@ def release(records: Iterable[Recipient], scheme_code: str, resumed_on: date) ->
         each.ended_on = resumed_on
 
 
+def share_ends(records: Iterable[Recipient]) -> None:
+    """Let an end or an annulment, told under one of some records, count for what another holds.
+
+    The registry tells them of the record that stands for the person by then. They are kept with
+    what they end, so that they stay with it when a merge is reversed.
+    """
+    records = tuple(records)
+    memberships = [m for r in records for m in r.memberships]
+    for told in [m for m in memberships if m.ended_on]:
+        assert told.ended_on is not None
+        for each in memberships:
+            if each.key == told.key:
+                each.end(told.ended_on)
+    assessments = [a for r in records for a in r.assessments]
+    annulled = {a.key for a in assessments if a.annulled}
+    for assessment in assessments:
+        assessment.annulled = assessment.key in annulled
+
+
 def facts_of(person: Recipient, merged: Iterable[Recipient] = ()) -> Facts:
-    """The facts of a person, with what is known under records merged into theirs."""
+    """The facts of a person, with what is known under records merged into theirs.
+
+    Whether the person lives is told of the record that stands for them, and of no other.
+    """
     merged = tuple(merged)
     records = [person, *merged]
     assessed = [a for r in records for a in r.assessments if a.assessed_on is not None]
     return Facts(
         born_on=next((r.born_on for r in records if r.born_on), None),
-        died_on=min((r.died_on for r in records if r.died_on), default=None),
+        died_on=person.died_on,
         merged=bool(person.merged_into),
         residences=_residences(person, merged),
         memberships=tuple(m for r in records for m in r.memberships),

@@ -13,7 +13,7 @@ from eldex.subsidies.domain.decision import Decision, decide
 from eldex.subsidies.domain.entitlement import Entitlement
 from eldex.subsidies.domain.events import Cause
 from eldex.subsidies.domain.reasons import explain
-from eldex.subsidies.domain.recipient import Facts, Recipient, facts_of
+from eldex.subsidies.domain.recipient import Facts, Recipient, facts_of, share_ends
 from eldex.subsidies.domain.recovery import Recovery
 from eldex.subsidies.domain.schemes import Payee, Scheme, Tables, lineage
 from eldex.subsidies.handlers.ports import Stores
@@ -72,6 +72,7 @@ async def decide_person(record: Recipient, stores: Stores, now: datetime) -> Non
     survivor = await survivor_of(record, stores)
     merged = await merged_with(survivor, stores, [record])
     records = [survivor, *merged]
+    share_ends(records)
     held = dict(
         zip(
             (r.key for r in records),

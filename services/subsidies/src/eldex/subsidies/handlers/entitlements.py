@@ -141,10 +141,12 @@ async def grant_carer_award(command: GrantCarerAward, stores: Stores, now: datet
     if worker.died_on is not None or worker.merged_into:
         raise NotEntitled(why_zh="本人已登记死亡或记录已合并", why="deceased, or a merged record")
     division = payer(home.region_code)
-    for other in await stores.entitlements.by("resident_key", command.resident_key):
-        same = (other.scheme_code, other.payer, other.variant)
-        if same == (scheme.code, division, command.grade.value):
-            raise AwardedAlready(key=other.key)
+    for record in [worker, *await merged_with(worker, stores)]:
+        for other in await stores.entitlements.by("resident_key", record.key):
+            same = (other.scheme_code, other.payer, other.variant)
+            if same == (scheme.code, division, command.grade.value):
+                raise AwardedAlready(key=other.key)
+    stores.recipients.save(worker)  # a merge that is told at this moment must meet the award
     entitlement = Entitlement(
         key=new_key("ent"),
         resident_key=command.resident_key,

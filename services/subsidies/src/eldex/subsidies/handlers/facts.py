@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from eldex.common.identifiers import RegionCode
+from eldex.subsidies.domain.recipient import Recipient, share_ends
 from eldex.subsidies.domain.schemes import AbilityLevel, EligibilityClass
 from eldex.subsidies.handlers.deciding import decide_person, recipient
 from eldex.subsidies.handlers.ports import Stores
@@ -89,6 +90,7 @@ async def decide_on_eligibility(fact: Belongs, stores: Stores, now: datetime) ->
     person = await recipient(fact.resident_key, stores)
     membership = person.membership(fact.eligibility_key, fact.eligibility_class)
     membership.valid_from, membership.valid_to = fact.valid_from, fact.valid_to
+    share_ends([person, *await stores.recipients.by("memberships.key", membership.key)])
     await decide_person(person, stores, now)
 
 
@@ -100,10 +102,21 @@ async def decide_on_eligibility_end(
     stores: Stores,
     now: datetime,
 ) -> None:
-    """Somebody no longer belongs to a class from a day on."""
-    person = await recipient(resident_key, stores)
-    person.membership(eligibility_key, eligibility_class).ended_on = ended_on
-    await decide_person(person, stores, now)
+    """Somebody no longer belongs to a class from a day on.
+
+    It is told of the record that stands for the person by then; the membership is kept with the
+    one under which it was granted.
+    """
+    holder = await _holder("memberships.key", eligibility_key, resident_key, stores)
+    holder.membership(eligibility_key, eligibility_class).end(ended_on)
+    await decide_person(holder, stores, now)
+
+
+async def _holder(path: str, key: str, resident_key: str, stores: Stores) -> Recipient:
+    """The record that knows a membership or assessment; else the one under which it is told of."""
+    known = await stores.recipients.by(path, key)
+    held = [each for each in known if each.entered(key)]
+    return (held or known or [await recipient(resident_key, stores)])[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +136,39 @@ async def decide_on_assessment(fact: Assessed, stores: Stores, now: datetime) ->
     assessment = person.assessment(fact.assessment_key)
     assessment.level, assessment.assessed_on = fact.level, fact.assessed_on
     assessment.supersedes_key = fact.supersedes_key
+    share_ends([person, *await stores.recipients.by("assessments.key", assessment.key)])
     await decide_person(person, stores, now)
 
 
 async def decide_on_annulment(
-    resident_key: str,
-    assessment_key: str,
-    level_instead: AbilityLevel | None,
-    stores: Stores,
-    now: datetime,
+    resident_key: str, assessment_key: str, stores: Stores, now: datetime
 ) -> None:
-    """An assessment never counted; another level may count in its place."""
-    person = await recipient(resident_key, stores)
-    assessment = person.assessment(assessment_key)
-    assessment.annulled, assessment.level_instead = True, level_instead
+    """An assessment never counted: on its days the one before it does. Told as an end of a class is."""
+    holder = await _holder("assessments.key", assessment_key, resident_key, stores)
+    holder.assessment(assessment_key).annulled = True
+    await decide_person(holder, stores, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """Long-term-care insurance pays from a day on, or no longer."""
+
+    resident_key: str
+    benefit_key: str
+    on: date
+    version: int
+    """Version of the benefit that tells it."""
+
+
+async def decide_on_long_term_care(fact: Care, stores: Stores, now: datetime) -> None:
+    """Long-term-care insurance pays from a day on (M004-11); also again, after it had ended."""
+    person = await recipient(fact.resident_key, stores)
+    person.benefit(fact.benefit_key).grant(fact.on, fact.version)
     await decide_person(person, stores, now)
 
 
-async def decide_on_long_term_care(
-    resident_key: str, benefit_key: str, began_on: date, stores: Stores, now: datetime
-) -> None:
-    """Long-term-care insurance pays from a day on (M004-11)."""
-    person = await recipient(resident_key, stores)
-    person.benefit(benefit_key).began_on = began_on
-    await decide_person(person, stores, now)
-
-
-async def decide_on_long_term_care_end(
-    resident_key: str, benefit_key: str, ended_on: date, stores: Stores, now: datetime
-) -> None:
+async def decide_on_long_term_care_end(fact: Care, stores: Stores, now: datetime) -> None:
     """Long-term-care insurance pays no longer from a day on."""
-    person = await recipient(resident_key, stores)
-    person.benefit(benefit_key).ended_on = ended_on
+    person = await recipient(fact.resident_key, stores)
+    person.benefit(fact.benefit_key).end(fact.on, fact.version)
     await decide_person(person, stores, now)

@@ -192,18 +192,24 @@ class Worker:
 
         await self._work.once(new_key("act"), act)
 
-    async def _let_days_go_by(self, region: RegionCode | None) -> None:
-        """Decide those for whom something changes in the running month: birthdays, ends, new rates."""
+    async def _let_days_go_by(self, region: RegionCode | None) -> bool:
+        """Decide those for whom something changes in the running month: birthdays, ends, new rates.
+
+        Whether all are decided: another replica may have taken over the work.
+        """
         horizon = horizon_of(self._clock())
         while True:
             found = await self._work.read(
                 lambda s: s.recipients.changing_before(horizon, region, PAGE)
             )
-            if not found or not await self._mine():
+            if not found:
                 break
+            if not await self._mine():
+                return False
             await asyncio.gather(*(self._decide(r.key) for r in found))
         while homes := await self._work.read(lambda s: s.homes.changing_before(horizon, PAGE)):
             await asyncio.gather(*(self._decide_home(home.key) for home in homes))
+        return True
 
     # --- paying ------------------------------------------------------------------------------------
 
@@ -214,7 +220,8 @@ class Worker:
             if cycle.state is CycleState.DONE or not await self._mine():
                 return
             if cycle.state is CycleState.DECIDING:
-                await self._let_days_go_by(cycle.region_code)
+                if not await self._let_days_go_by(cycle.region_code):
+                    return
                 done = PageDone(key, cycle.state, cycle.cursor, (), None)
             else:
                 done = await self._pay_page(cycle)

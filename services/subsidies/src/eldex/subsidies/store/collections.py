@@ -30,6 +30,8 @@ class MongoRecipients(Repository[Recipient]):
     collection = "recipients"
     indexes = (
         Index((("merged_into", 1),)),
+        Index((("memberships.key", 1),)),
+        Index((("assessments.key", 1),)),
         Index((("next_change_on", 1),)),
         Index((("lineage", 1), ("decided_at", 1))),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eldex.api.institutions.v1 import bed_events_pb2, institution_events_pb2
+from eldex.api.medical.v1 import medical_events_pb2 as medical
 from eldex.api.registry.v1 import resident_events_pb2 as registry
 from eldex.common.dates import day, optional_day
 from eldex.common.identifiers import RegionCode
@@ -13,7 +14,7 @@ from eldex.subsidies.domain.schemes import (
     InstitutionKind,
     ProfitNature,
 )
-from eldex.subsidies.handlers.facts import Assessed, Belongs, Settled
+from eldex.subsidies.handlers.facts import Assessed, Belongs, Care, Settled
 from eldex.subsidies.handlers.institutions import BedFact, Filed
 from eldex.subsidies.wire.enums import read
 
@@ -66,10 +67,16 @@ def assessed(told: registry.AssessmentCompleted) -> Assessed:
     )
 
 
-def level_instead(told: registry.AssessmentAnnulled) -> AbilityLevel | None:
-    """The level that counts in place of an annulled one, if any does."""
-    number = told.ability_level
-    return read(AbilityLevel, number, "ability_level") if number else None
+def care_granted(told: medical.LongTermCareGranted, version: int) -> Care:
+    """From when on long-term-care insurance pays."""
+    began_on = day(told.began_on, "began_on")
+    return Care(told.resident_key, told.benefit_key, began_on, version)
+
+
+def care_ended(told: medical.LongTermCareEnded, version: int) -> Care:
+    """From when on it pays no longer."""
+    ended_on = day(told.ended_on, "ended_on")
+    return Care(told.resident_key, told.benefit_key, ended_on, version)
 
 
 def filed(told: institution_events_pb2.InstitutionFiled) -> Filed:
