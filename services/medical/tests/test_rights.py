@@ -220,6 +220,63 @@ async def test_a_move_out_of_the_city_ends_care_and_a_move_within_does_not(carer
         await grant(carer, began_on="2026-09-01")
 
 
+async def care_on(city: Any, day: str) -> int:
+    reply = await city.ask("ListLongTermCare", resident_key="res_wang", held_on=day)
+    return len(reply.benefits)
+
+
+@pytest.mark.parametrize("dies", ["before", "after", "never"])
+async def test_care_and_doctor_go_on_when_the_move_that_ended_them_is_corrected(
+    carer: Any, dies: str
+) -> None:
+    """The registry tells a corrected division as a move from the same day; a death that came in
+    between still ends both."""
+    await grant(carer)
+    held = await contract(carer)
+    if dies == "before":
+        await carer.die("res_wang", "2026-10-10")
+    await carer.move("res_wang", GUANGZHOU, "2026-08-01")
+    assert await care_on(carer, "2026-09-01") == 0
+    if dies == "after":
+        await carer.die("res_wang", "2026-10-10")
+    await carer.move("res_wang", "511702", "2026-08-01")
+    assert await care_on(carer, "2026-09-01") == 1
+    assert await care_on(carer, "2026-10-11") == (dies == "never")
+    told = [t for t in carer.service.events() if isinstance(t, events.LongTermCareGranted | events.LongTermCareEnded)]  # fmt: skip
+    assert isinstance(told[-1], events.LongTermCareGranted) == (dies == "never")
+    reply = await carer.ask("ListFamilyDoctorContracts", resident_key="res_wang")
+    last = "2026-10-11" if dies != "never" else iso(held.ended_on)
+    assert [iso(each.ended_on) for each in reply.contracts] == [last]
+    await carer.service.deliver(registry.ResidentDeathRevoked(resident_key="res_wang"))
+    assert await care_on(carer, "2026-12-01") == 1
+
+
+async def test_care_whose_cover_was_lost_meanwhile_goes_on_no_longer_than_the_cover(
+    city: Any,
+) -> None:
+    enrolment = await city.insure("res_wang", "LONG_TERM_CARE")
+    await grant(city)
+    await city.move("res_wang", GUANGZHOU, "2026-08-01")
+    await city.ask(
+        "EndEnrolment",
+        enrolment_key=enrolment.enrolment_key,
+        ended_on="2026-10-01",
+        cause=enrolment_pb2.ENROLMENT_END_CAUSE_REQUEST,
+    )
+    await city.move("res_wang", "511702", "2026-08-01")
+    assert [await care_on(city, day) for day in ("2026-09-30", "2026-10-01")] == [1, 0]
+
+
+async def test_what_took_the_place_of_care_that_a_move_ended_keeps_it(carer: Any) -> None:
+    await grant(carer)
+    await carer.move("res_wang", GUANGZHOU, "2026-08-01")
+    await carer.move("res_wang", "511702", "2026-09-01")
+    second = await grant(carer, began_on="2026-09-01")
+    await carer.move("res_wang", "511702", "2026-08-01")
+    held = await carer.ask("ListLongTermCare", resident_key="res_wang", held_on="2026-10-01")
+    assert [each.benefit_key for each in held.benefits] == [second.benefit_key]
+
+
 async def test_a_move_ends_care_only_where_a_parameter_says_so(office: Any) -> None:
     await office.register("res_wang")
     await office.insure("res_wang", "LONG_TERM_CARE")

@@ -91,10 +91,14 @@ class Days:
 
 @dataclass(slots=True)
 class Ending:
-    """How a right was to end, or had ended, before a death ended it."""
+    """How a right was to end, or had ended, before a death or a move ended it."""
 
     ended_on: date | None
     end_cause: EndCause | None
+
+
+def _last_day(ending: Ending) -> date:
+    return ending.ended_on or date.max
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class HandedOver:
     ended_on: date | None
     end_cause: EndCause | None
     before_death: Ending | None
+    before_move: Ending | None = None
     split: bool = False
     """It came into being by that merge, as the rest of one that was cut in two."""
 
@@ -124,6 +129,8 @@ class Tenure(Aggregate):
     end_cause: EndCause | None = None
     before_death: Ending | None = None
     """Kept while a death is what ended it."""
+    before_move: Ending | None = None
+    """Kept while a move is what ended it, or would have if it were not for a death."""
     handed_over: list[HandedOver] = field(default_factory=list)
     """The merges it went through, oldest first."""
 
@@ -152,13 +159,57 @@ class Tenure(Aggregate):
             raise RightEnded(key=self.key, ended_on=self.ended_on)
         self.cut(ended_on, cause)
 
-    def cut(self, ended_on: date, cause: EndCause) -> None:
-        """End it on a day unless it ends by then already. An end never moves to a later day."""
+    def cut(self, ended_on: date, cause: EndCause) -> bool:
+        """End it on a day unless it ends by then already. An end never moves to a later day.
+
+        Whether anything changed.
+        """
         ended_on = max(ended_on, self.began_on)
         if self.ended_on is not None and self.ended_on <= ended_on:
-            return
+            stayed = self.before_move
+            if stayed is not None and cause is not EndCause.DEATH:
+                # Should the move be corrected, it ends by then all the same.
+                self.before_move = min(stayed, Ending(ended_on, cause), key=_last_day)
+            return self.before_move != stayed
         self.ended_on, self.end_cause = ended_on, cause
         self.tell_ended()
+        return True
+
+    def end_by_move(self, moved_on: date | None, taken: Iterable[Days] = ()) -> bool:
+        """End it because of a move on a day; None: no move ends it, as far as is known now.
+
+        What a move did that was corrected since is undone, unless the person has something else of
+        the kind on days that it would have again: `taken`. Whether anything changed.
+        """
+        died = self.end_cause is EndCause.DEATH and self.before_death is not None
+        lived = self.before_death if died else Ending(self.ended_on, self.end_cause)
+        assert lived is not None
+        by_move = lived.end_cause is EndCause.MOVE and self.before_move is not None
+        stayed = self.before_move if by_move else lived
+        assert stayed is not None
+        moved = Ending(moved_on and max(moved_on, self.began_on), EndCause.MOVE)
+        ended = moved_on is not None and _last_day(moved) < _last_day(stayed)
+        ending = moved if ended else stayed
+        later = _last_day(ending) > _last_day(lived)
+        if ending == lived or (
+            later
+            and lived.ended_on is not None
+            and any(each.overlaps(Days(lived.ended_on, ending.ended_on)) for each in taken)
+        ):
+            return False
+        self.before_move = stayed if ended else None
+        if _last_day(ending) < _last_day(Ending(self.ended_on, None)):
+            self.ended_on, self.end_cause, self.before_death = (
+                ending.ended_on,
+                ending.end_cause,
+                None,
+            )
+            self.tell_ended()
+        elif died:
+            self.before_death = ending
+        else:
+            self._give(self.resident_key, Days(self.began_on, ending.ended_on), ending.end_cause)
+        return True
 
     # --- merging records ------------------------------------------------------------------------
 
@@ -201,6 +252,7 @@ class Tenure(Aggregate):
             self.ended_on,
             self.end_cause,
             self.before_death,
+            self.before_move,
         )
         pieces = self.days.without(taken)
         self._withdraw()
@@ -233,13 +285,13 @@ class Tenure(Aggregate):
         if not before.split:
             days = Days(before.began_on, before.ended_on)
             self._give(before.resident_key, days, before.end_cause)
-            self.before_death = before.before_death
+            self.before_death, self.before_move = before.before_death, before.before_move
         return True
 
     def _withdraw(self) -> None:
         """As if it had never held for whom it stands now."""
         self.ended_on, self.end_cause = self.began_on, EndCause.MERGED
-        self.before_death = None
+        self.before_death = self.before_move = None
         self.tell_ended()
 
     def _give(self, resident_key: str, days: Days, cause: EndCause | None) -> None:

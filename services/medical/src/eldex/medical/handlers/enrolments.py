@@ -119,10 +119,8 @@ async def _end_what_rests_on(enrolment: Enrolment, held: Days, day: date, stores
     person = await person_of(stores, enrolment.resident_key)
     kept: Kept[Any] = stores.filings if enrolment.scheme.basic else stores.benefits
     for right in await kept.by("resident_key", enrolment.resident_key):
-        if held.contains(right.began_on):
-            right.cut(day, EndCause.COVER_LOST)
-            if right.events:
-                kept.save(right)
+        if held.contains(right.began_on) and right.cut(day, EndCause.COVER_LOST):
+            kept.save(right)
     # What is being granted at this moment must see that the cover is gone.
     stores.people.save(person)
 

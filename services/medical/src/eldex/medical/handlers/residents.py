@@ -20,7 +20,7 @@ from eldex.medical.handlers.ports import Kept, Stores
 from eldex.medical.handlers.rights import (
     care_residence_level,
     doctor_residence_level,
-    end_by_move,
+    follow_moves,
 )
 
 T = TypeVar("T", bound=Tenure)
@@ -43,16 +43,23 @@ async def on_registered(
 async def on_moved(
     resident_key: str, region_code: RegionCode, moved_on: date, stores: Stores
 ) -> None:
-    """Enrolments stay; what is bound to a residence ends where a parameter says so."""
+    """Enrolments stay; what is bound to a residence ends where a parameter says so.
+
+    A corrected move is told as one from the same day: what the wrong one ended goes on.
+    """
     person = await _known(stores, resident_key)
     person.live_in(region_code, moved_on)
     stores.people.save(person)
-    for benefit in await stores.benefits.by("resident_key", resident_key):
-        end_by_move(benefit, person, await care_residence_level(stores, benefit))
-        _save_if_told(benefit, stores.benefits)
-    for contract in await stores.contracts.by("resident_key", resident_key):
-        end_by_move(contract, person, await doctor_residence_level(stores, contract))
-        _save_if_told(contract, stores.contracts)
+    benefits = await stores.benefits.by("resident_key", resident_key)
+    for benefit in benefits:
+        level = await care_residence_level(stores, benefit)
+        if follow_moves(benefit, person, level, benefits):
+            stores.benefits.save(benefit)
+    contracts = await stores.contracts.by("resident_key", resident_key)
+    for contract in contracts:
+        level = await doctor_residence_level(stores, contract)
+        if follow_moves(contract, person, level, contracts):
+            stores.contracts.save(contract)
 
 
 async def on_deceased(resident_key: str, died_on: date, stores: Stores) -> None:

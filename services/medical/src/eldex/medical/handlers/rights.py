@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeVar
@@ -122,10 +123,10 @@ async def grant_long_term_care(
         clause=daily.value.clause,
     )
     benefit.tell_begun()
-    _must_live_here(benefit, person, await care_residence_level(stores, benefit))
     cover_ends = cover.cover_end(command.began_on)
     if cover_ends is not None:
         benefit.cut(cover_ends, EndCause.COVER_LOST)
+    _must_live_here(benefit, person, await care_residence_level(stores, benefit))
     _end_with_life(benefit, person)
     for other in await stores.benefits.by("resident_key", person.key):
         if other.days.overlaps(benefit.days):
@@ -276,13 +277,22 @@ def _must_live_here(right: Tenure, person: Person, level: RegionLevel | None) ->
     day, lives_in = outside
     if day == right.began_on:
         raise LivesElsewhere(day=day, lives_in=lives_in, region_code=right.region_code)
-    right.cut(day, EndCause.MOVE)
+    right.end_by_move(day)
 
 
-def end_by_move(right: Tenure, person: Person, level: RegionLevel | None) -> None:
-    """End what is bound to a residence on the day the person moved out of it."""
-    if level is None or right.days.empty:
-        return
+def follow_moves(
+    right: Tenure, person: Person, level: RegionLevel | None, held: Iterable[Tenure]
+) -> bool:
+    """End what is bound to a residence on the day the person moved out of it, as is known by now.
+
+    Where the move is corrected it goes on, unless another of those `held` took its place. Whether
+    anything changed.
+    """
+    if level is None or (right.days.empty and right.before_move is None):
+        return False
     outside = person.first_day_outside(right.region_code, level, right.began_on)
-    if outside is not None:
-        right.cut(outside[0], EndCause.MOVE)
+    taken = [other.days for other in held if other is not right]
+    changed = right.end_by_move(outside[0] if outside else None, taken)
+    if changed:
+        _end_with_life(right, person)
+    return changed
