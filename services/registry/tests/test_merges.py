@@ -305,3 +305,37 @@ async def test_a_death_that_both_records_told_is_corrected_of_both_and_a_later_o
     await reverse(counter, double)
     assert (await counter.show(double)).vital_status == resident_pb2.VITAL_STATUS_ALIVE
     assert (await counter.show(survivor)).died_on == counter.day("2026-10-01")
+
+
+async def test_records_of_another_sex_or_birthday_are_merged_with_a_warning_until_they_part(
+    counter: Any,
+) -> None:
+    woman = await counter.enter("王秀英", born="1940-05-06")
+    number = counter.number("1990-01-01", "001")
+    kind = resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD
+    request = pb.RegisterResidentRequest(
+        document=resident_pb2.PersonDocument(kind=kind, number=number),
+        name="王建国",
+        region_code="511702001",
+    )
+    man = (await counter.ask(request)).resident.resident_key
+    told = (await merge(counter, man, woman)).survivor.warnings
+    assert [f"merged record {man} tells another {what}" for what in ("sex", "day of birth")] == [
+        each.partition(" / ")[0] for each in told
+    ]
+    assert list((await counter.show(woman)).warnings) == list(told)
+    await reverse(counter, man)
+    assert list((await counter.show(woman)).warnings) == []
+
+
+async def test_who_lives_in_two_households_after_a_merge_is_told_until_one_is_left(
+    counter: Any,
+) -> None:
+    double = await counter.enter("王秀英")
+    survivor = await counter.enter("王秀英")
+    homes = [await household(counter, key) for key in (double, survivor)]
+    (told,) = (await merge(counter, double, survivor)).survivor.warnings
+    assert all(home in told for home in homes)
+    assert list((await counter.show(survivor)).warnings) == [told]
+    await counter.ask(pb.DissolveHouseholdRequest(household_key=homes[0]))
+    assert list((await counter.show(survivor)).warnings) == []

@@ -23,6 +23,19 @@ class MergeContradicts(DomainError):
     en = "the records contradict each other and cannot be merged: {why}"
 
 
+def differences(record: Resident, survivor: Resident) -> list[str]:
+    """What two records tell differently of what nobody changes: for people to look at."""
+    told = []
+    if record.sex is not survivor.sex:
+        told.append(("sex", "性别"))
+    if record.born_on != survivor.born_on:
+        told.append(("day of birth", "出生日期"))
+    return [
+        f"merged record {record.key} tells another {en} / 被并档案 {record.key} 登记的{zh}不同，请核实"
+        for en, zh in told
+    ]
+
+
 def merge(record: Resident, survivor: Resident, evidence: str) -> None:
     """Have a record no longer stand for the person; the survivor takes over all that is held, by reference."""
     record.must_stand()
@@ -30,6 +43,7 @@ def merge(record: Resident, survivor: Resident, evidence: str) -> None:
     _must_agree(record, survivor)
     survivor.merged_keys += record.record_keys
     survivor.take(record.classes, record.levels)
+    survivor.warnings = [*survivor.warnings, *differences(record, survivor)]
     record.classes, record.levels = [], []  # held by one record only, so that a list has each once
     record.survivor_key = survivor.key
     record.last_evidence = survivor.last_evidence = evidence
@@ -73,6 +87,8 @@ def part(record: Resident, survivor: Resident, evidence: str) -> None:
     survivor.must_stand()
     mine = set(record.record_keys)
     survivor.merged_keys = [key for key in survivor.merged_keys if key not in mine]
+    told = differences(record, survivor)
+    survivor.warnings = [each for each in survivor.warnings if each not in told]
     record.classes = [held for held in survivor.classes if held.origin_key in mine]
     record.levels = [held for held in survivor.levels if held.origin_key in mine]
     survivor.classes = [held for held in survivor.classes if held.origin_key not in mine]

@@ -8,6 +8,7 @@ from datetime import datetime
 from eldex.registry.domain.merging import NotMerged, merge, part
 from eldex.registry.domain.residents import Resident
 from eldex.registry.handlers.ports import Stores
+from eldex.registry.handlers.residents import doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,14 @@ class MergeResidents:
 
 async def merge_residents(
     command: MergeResidents, stores: Stores, now: datetime
-) -> tuple[Resident, Resident]:
-    """Merge a record into another; returns both, the merged one first."""
+) -> tuple[Resident, Resident, list[str]]:
+    """Merge a record into another; returns both, the merged one first, and what is doubtful now."""
     merged = await stores.residents.get(command.resident_key)
     survivor = await stores.residents.get(command.survivor_key)
     merged.expect(command.etag)
     survivor.expect(command.survivor_etag)
     merge(merged, survivor, command.evidence)
-    return _saved(merged, survivor, stores, now)
+    return *_saved(merged, survivor, stores, now), await doubts(survivor, stores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,25 @@ async def find_resident(document: PersonDocument, stores: Stores) -> Resident:
     return await standing(resident.survivor_key or resident.key, stores)
 
 
+async def doubts(resident: Resident, stores: Stores) -> list[str]:
+    """What merged records brought that cannot all be so: two households in which the person lives.
+
+    It is told anew whenever the person is read, so that it is gone when one of them is left.
+    """
+    if not resident.merged_keys or resident.survivor_key:
+        return []
+    lived_in = {
+        household.key
+        for key in resident.record_keys
+        for household in await stores.households.of_member(key)
+        if any(stay.resident_key == key for stay in household.present)
+    }
+    if len(lived_in) < 2:
+        return []
+    keys = ", ".join(sorted(lived_in))
+    return [f"belongs to several households ({keys}) / 同时属于多户（{keys}），请核实并迁出其一"]
+
+
 async def get_resident(resident_key: str, known_at: datetime | None, stores: Stores) -> Resident:
     """One record, as known now or at an earlier instant."""
     if known_at is not None:

@@ -12,7 +12,9 @@ from eldex.common.identifiers import RegionCode
 from eldex.common.rpc.call import Call
 from eldex.common.rpc.writes import write
 from eldex.common.store import Document
+from eldex.registry.domain.residents import Resident
 from eldex.registry.handlers import merges, residents
+from eldex.registry.handlers.ports import Stores
 from eldex.registry.rpc.base import Calls, known_at
 from eldex.registry.wire import residents as wire
 from eldex.registry.wire.enums import CLASSES, LEVELS
@@ -74,7 +76,8 @@ class ResidentCalls(Calls):
             call,
             lambda stores, now: merges.merge_residents(command, stores, now),
             lambda both: pb.MergeResidentsResponse(
-                merged=wire.resident(both[0], today), survivor=wire.resident(both[1], today)
+                merged=wire.resident(both[0], today),
+                survivor=wire.resident(both[1], today, doubts=both[2]),
             ),
         )
 
@@ -98,11 +101,14 @@ class ResidentCalls(Calls):
     ) -> pb.GetResidentResponse:
         """Read one resident, as known now or at an earlier instant."""
         instant = known_at(request)
-        found = await self._work.read(
-            lambda stores: residents.get_resident(request.resident_key, instant, stores)
-        )
-        day = day_of(instant or call.at)
-        response = pb.GetResidentResponse(resident=wire.resident(found, day, with_number=True))
+
+        async def read(stores: Stores) -> tuple[Resident, list[str]]:
+            found = await residents.get_resident(request.resident_key, instant, stores)
+            return found, [] if instant else await residents.doubts(found, stores)
+
+        found, doubts = await self._work.read(read)
+        resident = wire.resident(found, day_of(instant or call.at), with_number=True, doubts=doubts)
+        response = pb.GetResidentResponse(resident=resident)
         masks.keep(response.resident, request.read_mask, wire.HIDDEN)
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from eldex.api.registry.v1 import registry_service_pb2 as pb
@@ -195,7 +196,9 @@ def register_death(request: pb.RegisterDeathRequest) -> RegisterDeath:
     return RegisterDeath(request.resident_key, died_on, request.evidence, request.etag)
 
 
-def resident(found: Resident, on: date, *, with_number: bool = False) -> resident_pb2.Resident:
+def resident(
+    found: Resident, on: date, *, with_number: bool = False, doubts: Sequence[str] = ()
+) -> resident_pb2.Resident:
     """A resident as replies show it on a day; the number only where it was asked for by name."""
     held = found.level
     return resident_pb2.Resident(
@@ -222,7 +225,7 @@ def resident(found: Resident, on: date, *, with_number: bool = False) -> residen
             )
             for each in found.residences
         ],
-        warnings=[*found.warnings, *contradictions(found)],
+        warnings=[*found.warnings, *contradictions(found), *doubts],
         eligibility_classes=[CLASS_NUMBERS[each] for each in found.classes_on(on)],
         ability_level=level(held.level if held else None),
         assessment_key=held.assessment_key if held else "",
