@@ -139,6 +139,7 @@ async def test_nothing_of_the_edge_is_for_anybody_else(agreed: Any) -> None:
     files = list(folder.glob("*.json"))
     assert {file.stem for file in files} == {"envoy", config.IDENTITY, config.TRUST}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert not any("PRIVATE KEY" in file.read_text() for file in files)
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 
 from eldex.api.medical.v1 import medical_service_pb2
 from eldex.api.registry.v1 import registry_service_pb2
+from eldex.common import metrics
 from eldex.common.errors import Overloaded
 from eldex.exchange.domain.agreements import Agreement
 
@@ -19,6 +20,11 @@ GET, ENROLMENT = f"{REGISTRY}/GetResident", f"{MEDICAL}/GetEnrolment"
 HEALTH = "member/health/assessment"
 EACH = 250
 """Half of what the city's door takes."""
+
+
+def shed_until_now() -> float:
+    labels = {"method": "forwarded/registry", "code": "RESOURCE_EXHAUSTED"}
+    return metrics.registry.get_sample_value("eldex_calls_total", labels) or 0.0
 
 
 async def test_a_department_that_hangs_turns_its_own_callers_away_and_nobody_elses(
@@ -51,11 +57,16 @@ async def test_a_department_that_hangs_turns_its_own_callers_away_and_nobody_els
             await arrived.acquire()
     before = sum(segment.records for segment in await city.log.segments())
 
+    counted = shed_until_now()
     shed = await city.ask(HEALTH, GET, request, language="zh")
     assert (shed.code, shed.reason) == ("RESOURCE_EXHAUSTED", Overloaded.reason)
     assert shed.message == "系统繁忙，请在 0.5 秒后重试"
     (retry,) = shed.details(error_details_pb2.RetryInfo)
     assert retry.retry_delay.ToTimedelta().total_seconds() == 0.5
+    async with asyncio.timeout(10):  # by whichever door it was turned away
+        while shed_until_now() == counted:
+            await asyncio.sleep(0.05)
+    assert shed_until_now() == counted + 1
     assert len(city.department.calls) == EACH
     other = medical_service_pb2.GetEnrolmentRequest(enrolment_key="enr_a")
     assert (await city.ask(HEALTH, ENROLMENT, other)).code == "OK"

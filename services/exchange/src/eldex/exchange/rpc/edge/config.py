@@ -294,13 +294,13 @@ def _cluster(name: str, path: Path, protocol: Config, **more: Any) -> Config:
     }
 
 
-def identity(certificate: bytes, key: bytes) -> Config:
-    """Our certificate and its key, as Envoy reads a secret."""
+def identity(certificate: bytes, key: Path) -> Config:
+    """Our certificate, and where its key is, as Envoy reads a secret: of a key there is no copy."""
     return _resource(
         IDENTITY,
         tls_certificate={
             "certificate_chain": {"inline_string": certificate.decode()},
-            "private_key": {"inline_string": key.decode()},
+            "private_key": {"filename": str(key)},
         },
     )
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from eldex.common.errors import CannotStart
 from eldex.common.logs import logger
+from eldex.common.rpc.call import Identity
 from eldex.common.rpc.tls import CertificateFiles
 from eldex.exchange.rpc.edge import config
 from eldex.exchange.rpc.edge.door import EdgeDoor
@@ -23,17 +24,18 @@ from eldex.exchange.rpc.forwarding import Forwarding
 _TETHERED: Final = (
     "import ctypes, os, resource as r, sys; "
     "r.setrlimit(r.RLIMIT_NOFILE, r.getrlimit(r.RLIMIT_NOFILE)[1:] * 2); "
-    "ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+    "ctypes.CDLL(None).prctl(1, 9); "
+    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
 )
 """Take as many files as we may, for there is one to a connection; ask the kernel to end us with our parent
-(PR_SET_PDEATHSIG, SIGKILL); become Envoy."""
+(PR_SET_PDEATHSIG, SIGKILL), if it is still there; become Envoy."""
 _LINE: Final = (
     '{"timestamp":"%Y-%m-%dT%T.%f%z","level":"%l","event":"envoy_said","part":"%n","message":"%j"}'
 )
-_OF_DOOR: Final = f"cluster.{config.door_of('')}"
-_OVERFLOW: Final = ".upstream_rq_pending_overflow"
-"""Envoy's count of the calls beyond a department's share."""
+_OVERFLOW: Final = "/stats?filter=upstream_rq_(active|pending)_overflow"
+"""Envoy's counts of the calls beyond a department's share: `cluster.door-registry.….: 3`."""
 _LOOK_EVERY_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 5.0
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
 _PAUSES_SECONDS: Final = (0.1, 0.5, 2.0, 5.0)
@@ -60,7 +62,8 @@ class Edge:
         """
         self._forwarding, self._folder, self._listen = forwarding, folder, listen
         self._shed: dict[str, int] = {}
-        self._files, self._also_trusted = CertificateFiles(tls_dir), also_trusted
+        self._tls_dir, self._also_trusted = tls_dir, also_trusted
+        self._files = CertificateFiles(tls_dir)
         peers = Peers(self._files)
         self._door, self.identify = EdgeDoor(forwarding, peers.by_header), peers.of
         self._envoy: asyncio.subprocess.Process | None = None
@@ -97,8 +100,8 @@ class Edge:
         return await self._begin()
 
     def _put_secrets(self) -> None:
-        ca, certificate, key = self._files.content
-        self._put(config.IDENTITY, config.identity(certificate, key))
+        ca, certificate, _ = self._files.content
+        self._put(config.IDENTITY, config.identity(certificate, self._tls_dir / "key.pem"))
         self._put(config.TRUST, config.trust(ca + self._also_trusted))
 
     def _put(self, name: str, what: config.Config) -> None:
@@ -110,12 +113,12 @@ class Edge:
         fresh.rename(self._folder / f"{name}.json")
 
     async def _begin(self) -> int:
-        (uri,) = self._files.uris
+        uri = next(filter(Identity.of_uri, self._files.uris))
         known = (self._forwarding.departments, self._forwarding.most_each)
         self._put("envoy", config.listening(self._folder, self._listen, *known, uri))
         self._shed.clear()
         self._envoy = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _TETHERED, binary()),
+            *(sys.executable, "-c", _TETHERED, str(os.getpid()), binary()),
             *("-c", str(self._folder / "envoy.json"), "--disable-hot-restart"),
             *("--concurrency", "1", "--drain-strategy", "immediate", "--drain-time-s", "1"),
             *("--log-level", "warning", "--log-format", _LINE),
@@ -144,9 +147,10 @@ class Edge:
         """Ask Envoy's own door for operations; empty if it does not answer."""
         asked = f"{verb} {path} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n"
         try:
-            reader, writer = await asyncio.open_unix_connection(self._folder / config.ADMIN)
-            writer.write(asked.encode())
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self._folder / config.ADMIN)
+                writer.write(asked.encode())
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
             writer.close()
         except OSError:
             return ""
@@ -185,13 +189,12 @@ class Edge:
 
     async def _count_the_shed(self) -> None:
         """Whom Envoy has turned away is counted with the others."""
-        told = await self._ask("GET", f"/stats?filter={_OVERFLOW}")
-        for line in told.splitlines():
+        departments = {config.door_of(name): name for name in self._forwarding.departments}
+        for line in (await self._ask("GET", _OVERFLOW)).splitlines():
             name, _, total = line.rpartition(": ")
-            department = name.removeprefix(_OF_DOOR).removesuffix(_OVERFLOW)
-            fresh = int(total) - self._shed.get(department, 0)
-            self._shed[department] = int(total)
-            if fresh > 0 and department in self._forwarding.departments:
+            fresh = int(total) - self._shed.get(name, 0)
+            self._shed[name] = int(total)
+            if fresh > 0 and (department := departments.get(name.split(".")[1])):
                 self._forwarding.count(department, "RESOURCE_EXHAUSTED", 0.0, fresh)
 
     async def drain(self, seconds: float) -> None:
