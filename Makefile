@@ -105,7 +105,8 @@ var/clients/go/member: $(PROTOS) $(wildcard clients/go/*) | $(PACKAGES) $(PTH)
 
 var/clients/java/member.jar: $(PROTOS) clients/java/pom.xml $(shell find clients/java/src -name '*.java') | prerequisites
 	@mkdir -p var/cache
-	@mvn -B -q -Dstyle.color=never -f clients/java/pom.xml -Dmaven.repo.local='$(CURDIR)/var/cache/maven' package
+	@# javac runs once: the JVM's second compiler costs more than it brings (36 s of CPU, 20 without it).
+	@MAVEN_OPTS='-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' mvn -B -q -Dstyle.color=never -f clients/java/pom.xml -Dmaven.repo.local='$(CURDIR)/var/cache/maven' package
 	@touch $@
 
 .PHONY: clean
