@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +14,12 @@ from standardwebhooks import Webhook
 from eldex.api.exchange.v1 import delivery_pb2
 from eldex.api.exchange.v1 import delivery_service_pb2 as pb
 from eldex.api.exchange.v1.subscription_events_pb2 import SubscriptionPaused
-from eldex.common.clock import system_clock
 from eldex.common.errors import Denied, DomainError, NotFound
 from eldex.common.rpc.call import Call
 from eldex.common.store import MARKS, OUTBOX
-from eldex.evidence.note import Signer, signer_key
-from eldex.evidence.subjects import SubjectKeys
-from eldex.exchange.domain.agreements import EventGrant
 from eldex.exchange.domain.delivery.attributes import FilterNotGranted, FunctionUnknown
 from eldex.exchange.domain.delivery.endpoints import EndpointDisagrees, EndpointRefused, Rules
 from eldex.exchange.domain.delivery.schedule import Schedule
-from eldex.exchange.handlers.delivery_evidence import LoggedDeliveries
-from eldex.exchange.store.message_log import MessageLog
-from eldex.exchange.store.record_index import RecordIndex
 
 DECEASED = "eldex.api.registry.v1.ResidentDeceased"
 Answer = tuple[int, dict[str, str], bytes]
@@ -54,29 +46,6 @@ async def test_a_death_reaches_the_partner_signed_and_as_a_cloudevent(
         "HTTP_204",
         ["partner"],
     )
-
-
-async def test_of_an_event_by_two_agreements_the_proof_names_both(
-    bus: Any, receiver: Any, tmp_path: Path
-) -> None:
-    await bus.agree("partner-settlement", event_grants=[EventGrant(DECEASED)])
-    subjects = SubjectKeys(tmp_path / "subject-keys")
-    signer = Signer.parse(signer_key("511700/exchange", bytes(32)))
-    log = MessageLog(tmp_path / "log", signer, subjects, RecordIndex(bus.backend), system_clock)
-    await log.start()
-    await bus.subscribe(receiver.url)
-    await bus.tell("res_1")
-    await receiver.have(1)
-    await bus.caught_up()
-    (fact,) = bus.evidence.facts
-    await LoggedDeliveries(log).delivered(fact)
-    records = [(await log.record(index)).record for index in range(log.size)]
-    await log.close()
-    assert [(r.agreement_key, r.agreement_version, r.kind) for r in records] == [
-        ("partner", 1, "delivery"),
-        ("partner-settlement", 1, "delivery"),
-    ]
-    assert len({record.subject_hashes for record in records}) == 1
 
 
 async def test_a_secret_is_shown_once_and_nowhere_kept_in_clear(bus: Any, receiver: Any) -> None:
