@@ -23,7 +23,8 @@ from eldex.common.sealing import Sealer
 from eldex.common.store import Document
 from eldex.registry import store
 from eldex.registry.domain.days import DayImpossible
-from eldex.registry.handlers.ports import DivisionAbolished, DivisionUnknown
+from eldex.registry.domain.documents import DocumentContradicts, IdentityNumberForLife
+from eldex.registry.handlers.ports import DivisionAbolished, DivisionUnknown, DocumentRegistered
 
 NUMBER = "11010519491231002X"  # the standard's own example (GB 11643), nobody's
 CARD = resident_pb2.DOCUMENT_KIND_RESIDENT_IDENTITY_CARD
@@ -290,6 +291,50 @@ async def test_a_correction_is_told_as_a_move_from_the_first_day_and_the_past_ca
         )
     with pytest.raises(InvalidRequest):
         await counter.ask(pb.CorrectResidentRequest(resident_key=key, evidence="x", etag="v2"))
+
+
+def renewal(key: str, number: str, kind: Any, etag: str) -> pb.CorrectResidentRequest:
+    document = resident_pb2.PersonDocument(kind=kind, number=number)
+    return pb.CorrectResidentRequest(
+        resident_key=key, document=document, evidence="新证件复印件", etag=etag
+    )
+
+
+async def test_a_renewed_passport_names_the_same_person_and_so_does_the_former_one(
+    counter: Any,
+) -> None:
+    passport = resident_pb2.DOCUMENT_KIND_PASSPORT
+    card = resident_pb2.DOCUMENT_KIND_FOREIGN_PERMANENT_RESIDENT_CARD
+    told = {"sex": resident_pb2.SEX_FEMALE, "born_on": counter.day("1960-02-29")}
+    key = (await counter.ask(registration("FRA/12AB34567", passport, **told))).resident.resident_key
+    await counter.ask(registration("FRA/99ZZ99999", passport, **told))
+    entered_at = counter.service.clock()
+    counter.service.clock.pass_days(1)
+
+    with pytest.raises(DocumentRegistered):
+        await counter.ask(renewal(key, "FRA/99ZZ99999", passport, "v1"))
+    for number in (counter.number("1961-02-28", county="911840"), "FRA110060022811"):
+        with pytest.raises(DocumentContradicts):
+            await counter.ask(renewal(key, number, card, "v1"))
+    with pytest.raises(DocumentContradicts):
+        await counter.ask(renewal(key, counter.number("1960-02-29", "001", "911840"), card, "v1"))
+    await counter.ask(renewal(key, "FRA/34CD56789", passport, "v1"))
+    number = counter.number("1960-02-29", county="911840")
+    await counter.ask(renewal(key, number, card, "v2"))
+
+    for paper, kind in (("FRA/12AB34567", passport), ("FRA/34CD56789", passport), (number, card)):
+        assert (await counter.ask(question(paper, kind))).resident.resident_key == key
+        with pytest.raises(DocumentRegistered):  # nobody is entered again by a paper of before
+            await counter.ask(registration(paper, kind, **told))
+    then = pb.GetResidentRequest(resident_key=key)
+    then.read_mask.paths.append("document.number")
+    assert (await counter.ask(then)).resident.document.number == number
+    then.known_at.FromDatetime(entered_at)
+    assert (await counter.ask(then)).resident.document.number == "FRA/12AB34567"
+
+    citizen = await counter.enter("王秀英")
+    with pytest.raises(IdentityNumberForLife):
+        await counter.ask(renewal(citizen, "FRA/55EE55555", passport, "v1"))
 
 
 async def test_a_corrected_name_is_nobody_elses_business(counter: Any) -> None:

@@ -34,6 +34,7 @@ class MongoResidents(Repository[Resident]):
     history = True
     indexes = (
         Index((("document.sealed", 1),), unique=True, taken=DocumentRegistered),
+        Index((("former_documents.sealed", 1),)),
         Index((("lineage", 1), ("_id", 1))),
         Index((("lineage", 1), ("born_on", 1))),
         Index((("lineage", 1), ("ability_level", 1), ("_id", 1))),
@@ -43,10 +44,11 @@ class MongoResidents(Repository[Resident]):
     """All that a document may have been sealed as, newest first (`use_sealer`)."""
 
     async def of_document(self, document: PersonDocument) -> Resident | None:
-        """The record that a document names, merged or not, also if an older key sealed it."""
-        for sealed in type(self).seals(document):
-            if found := await self.by("document.sealed", sealed):
-                return found[0]
+        """The record that a document names, or did before it was renewed; merged or not, whichever key sealed it."""
+        for path in ("document.sealed", "former_documents.sealed"):
+            for sealed in type(self).seals(document):
+                if found := await self.by(path, sealed):
+                    return found[0]
         return None
 
     def derived(self, aggregate: Resident) -> Document:

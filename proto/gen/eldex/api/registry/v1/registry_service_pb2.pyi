@@ -440,7 +440,9 @@ Global___RegisterDeathResponse: _TypeAlias = RegisterDeathResponse  # noqa: Y015
 
 @_typing.final
 class CorrectResidentRequest(_message.Message):
-    """What was entered wrongly; absent fields stay as they are. A wrong document is mended by entering the right one and merging."""
+    """What was entered wrongly, or a paper that was renewed; absent fields stay as they are. A wrong identity number of a citizen is
+    mended by entering the right one and merging.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -451,6 +453,7 @@ class CorrectResidentRequest(_message.Message):
     HUKOU_REGION_CODE_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the request happen once."""
     resident_key: _builtins.str
@@ -465,6 +468,12 @@ class CorrectResidentRequest(_message.Message):
     """What the correction rests on."""
     etag: _builtins.str
     """The version this is based on: a correction is made by somebody who has seen what it corrects."""
+    @_builtins.property
+    def document(self) -> _resident_pb2.PersonDocument:
+        """The paper by which the person is known from now on, instead of a passport, permit or card that was renewed. FindResident finds the
+        person by the former one, too. It agrees with sex and date of birth.
+        """
+
     def __init__(
         self,
         *,
@@ -475,10 +484,11 @@ class CorrectResidentRequest(_message.Message):
         hukou_region_code: _builtins.str = ...,
         evidence: _builtins.str = ...,
         etag: _builtins.str = ...,
+        document: _resident_pb2.PersonDocument | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "evidence", b"evidence", "hukou_region_code", b"hukou_region_code", "name", b"name", "region_code", b"region_code", "request_id", b"request_id", "resident_key", b"resident_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "etag", b"etag", "evidence", b"evidence", "hukou_region_code", b"hukou_region_code", "name", b"name", "region_code", b"region_code", "request_id", b"request_id", "resident_key", b"resident_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

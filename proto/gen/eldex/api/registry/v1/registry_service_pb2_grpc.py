@@ -253,7 +253,8 @@ class RegistryServiceServicer:
     def CorrectResident(self, request, context):
         """Correct what was entered wrongly. A corrected division is told to the other departments as a move from the first day of the residence.
 
-        Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED.
+        Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED, IDENTITY_NUMBER_INVALID,
+        DOCUMENT_NUMBER_INVALID, IDENTITY_NUMBER_FOR_LIFE, DOCUMENT_CONTRADICTS, ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,8 @@ class RegistryServiceStub:
     CorrectResident: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectResidentRequest, _registry_service_pb2.CorrectResidentResponse]
     """Correct what was entered wrongly. A corrected division is told to the other departments as a move from the first day of the residence.
 
-    Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED.
+    Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED, IDENTITY_NUMBER_INVALID,
+    DOCUMENT_NUMBER_INVALID, IDENTITY_NUMBER_FOR_LIFE, DOCUMENT_CONTRADICTS, ALREADY_EXISTS.
     """
     MoveResident: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.MoveResidentRequest, _registry_service_pb2.MoveResidentResponse]
     """Register that a person lives in another division from a day on.
@@ -233,7 +234,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     CorrectResident: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CorrectResidentRequest, _registry_service_pb2.CorrectResidentResponse]  # type: ignore[assignment]
     """Correct what was entered wrongly. A corrected division is told to the other departments as a move from the first day of the residence.
 
-    Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED.
+    Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED, IDENTITY_NUMBER_INVALID,
+    DOCUMENT_NUMBER_INVALID, IDENTITY_NUMBER_FOR_LIFE, DOCUMENT_CONTRADICTS, ALREADY_EXISTS.
     """
     MoveResident: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.MoveResidentRequest, _registry_service_pb2.MoveResidentResponse]  # type: ignore[assignment]
     """Register that a person lives in another division from a day on.
@@ -440,7 +442,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_service_pb2.CorrectResidentResponse, _abc.Awaitable[_registry_service_pb2.CorrectResidentResponse]]:
         """Correct what was entered wrongly. A corrected division is told to the other departments as a move from the first day of the residence.
 
-        Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED.
+        Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, DIVISION_UNKNOWN, DIVISION_ABOLISHED, IDENTITY_NUMBER_INVALID,
+        DOCUMENT_NUMBER_INVALID, IDENTITY_NUMBER_FOR_LIFE, DOCUMENT_CONTRADICTS, ALREADY_EXISTS.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import PersonDocument, RegionCode, Sex
 from eldex.registry.domain import facts
 from eldex.registry.domain.days import DayImpossible, not_before_birth, not_future
+from eldex.registry.domain.documents import must_renew
 from eldex.registry.domain.eligibility_class import EligibilityClass
 from eldex.registry.domain.scoring import AbilityLevel
 from eldex.registry.domain.standing import HeldClass, HeldLevel
@@ -93,6 +94,8 @@ class Resident(Aggregate):
     hukou_region_code: RegionCode
     residences: list[Residence]
     """Oldest first, without gaps or overlaps; the last one is open."""
+    former_documents: list[PersonDocument] = field(default_factory=list)
+    """Papers by which the person was known before, oldest first."""
     died_on: date | None = None
     death_evidence: str = ""
     survivor_key: str = ""
@@ -240,6 +243,16 @@ class Resident(Aggregate):
         last.region_code = region_code or before
         if (last.region_code, hukou_region_code or hukou_before) != (before, hukou_before):
             self._moved(before, last.began_on, hukou_region_code)
+
+    def replace_document(self, document: PersonDocument) -> None:
+        """Be known by another paper from now on, and still be found by the former one."""
+        self.must_stand()
+        if document == self.document:
+            return
+        must_renew(self.document, document, self.born_on, self.sex)
+        former = [*self.former_documents, self.document]
+        self.former_documents = [each for each in former if each != document]
+        self.document = document
 
     def _moved(self, before: RegionCode, day: date, hukou: RegionCode | None) -> None:
         self.hukou_region_code = hukou or self.hukou_region_code

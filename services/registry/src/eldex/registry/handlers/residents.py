@@ -99,6 +99,7 @@ class CorrectResident:
     hukou_region_code: RegionCode | None
     evidence: str
     etag: str
+    document: PersonDocument | None = None
 
 
 async def correct_resident(
@@ -110,6 +111,11 @@ async def correct_resident(
     days = [day_of(now), resident.residences[-1].began_on]
     _warn(resident, divisions, (command.region_code, command.hukou_region_code), days)
     resident.correct(command.name, command.region_code, command.hukou_region_code, command.evidence)
+    if command.document is not None:
+        known = await stores.residents.of_document(command.document)
+        if known is not None and known.key != resident.key:
+            raise DocumentRegistered
+        resident.replace_document(command.document)
     return _saved(resident, stores, now)
 
 

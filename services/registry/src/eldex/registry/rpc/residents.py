@@ -55,7 +55,7 @@ class ResidentCalls(Calls):
         self, request: pb.CorrectResidentRequest, call: Call
     ) -> pb.CorrectResidentResponse:
         """Correct what was entered wrongly."""
-        command, today = wire.correct_resident(request), day_of(call.at)
+        command, today = wire.correct_resident(request, call), day_of(call.at)
         divisions = self._tables.divisions
         return await write(
             self._work,

@@ -142,14 +142,15 @@ def move_resident(request: pb.MoveResidentRequest) -> MoveResident:
     )
 
 
-def correct_resident(request: pb.CorrectResidentRequest) -> CorrectResident:
+def correct_resident(request: pb.CorrectResidentRequest, call: Call) -> CorrectResident:
     """Read the request; it must correct something."""
-    if not (request.name or request.region_code or request.hukou_region_code):
+    renewed = request.HasField("document")
+    if not (request.name or request.region_code or request.hukou_region_code or renewed):
         raise InvalidRequest(
             Violation(
                 "name",
-                "至少应更正姓名、居住地、户籍地之一",
-                "name, region_code or hukou_region_code: at least one must be given",
+                "至少应更正姓名、居住地、户籍地、证件之一",
+                "name, region_code, hukou_region_code or document: at least one must be given",
                 "NOTHING_TO_CORRECT",
             )
         )
@@ -160,6 +161,7 @@ def correct_resident(request: pb.CorrectResidentRequest) -> CorrectResident:
         optional_place(request.hukou_region_code, "hukou_region_code"),
         request.evidence,
         request.etag,
+        document(request.document, day_of(call.at)) if renewed else None,
     )
 
 
