@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from eldex.common import mongo
 from eldex.common.identifiers import check_character
 from eldex.local.field import Field, field_of
 from eldex.local.loading import set_insurance_parameters
@@ -45,6 +47,22 @@ async def field(stack: Stack) -> AsyncIterator[Field]:
         if "medical" in stack.services:
             await set_insurance_parameters(people)
         yield people
+
+
+@pytest.fixture
+def traced(stack: Stack) -> Callable[[set[str]], Awaitable[None]]:
+    """Waits until the console has spans of all these traces: before, there is nothing to look through."""
+
+    async def wait(trace_ids: set[str]) -> None:
+        name = f"eldex_{stack.settings.city}_console"
+        async with mongo.connect(stack.mongod.uri, name) as backend, asyncio.timeout(60):
+            while True:
+                kept = await backend.ask(lambda database: database["spans"].distinct("trace_id"))
+                if trace_ids <= set(kept):
+                    return
+                await asyncio.sleep(0.2)  # spans travel twice a second, and nothing tells of it
+
+    return wait
 
 
 _serials = itertools.count(1)

@@ -15,7 +15,7 @@ import importlib
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -318,17 +318,6 @@ async def test_a_broken_field_rule_names_the_field_in_the_callers_language(field
         assert "request_id" in [v.field for v in request.field_violations], bad
 
 
-async def all_traced(backend: mongo.MongoBackend, trace_ids: set[str]) -> None:
-    """Wait until the console has the spans of all these calls: before, there is nothing to look through."""
-    kept: set[str] = set()
-    async with asyncio.timeout(30):
-        while not trace_ids <= kept:
-            await asyncio.sleep(
-                0.2
-            )  # spans travel twice a second, and nothing tells of their coming
-            kept |= set(await backend.ask(lambda database: database["spans"].distinct("trace_id")))
-
-
 def in_topics(bootstrap: str) -> Iterator[tuple[str, bytes]]:
     """Every record of every topic, as one text of bytes."""
     consumer = Consumer(
@@ -361,7 +350,9 @@ def in_topics(bootstrap: str) -> Iterator[tuple[str, bytes]]:
     consumer.close()
 
 
-async def test_the_identity_number_that_was_put_everywhere_is_nowhere(field: Field) -> None:
+async def test_the_identity_number_that_was_put_everywhere_is_nowhere(
+    field: Field, traced: Callable[[set[str]], Awaitable[None]]
+) -> None:
     doors = Doors(field.stack)
     try:
         quoting = [b for b in all_bad() if b.what.endswith(QUOTING)]
@@ -389,11 +380,10 @@ async def test_the_identity_number_that_was_put_everywhere_is_nowhere(field: Fie
     records = await asyncio.to_thread(lambda: list(in_topics(field.stack.kafka.bootstrap)))
     assert "registry-residents" in {topic for topic, _ in records}
     assert [topic for topic, record in records if number in record] == []
+    await traced(set(trace_ids))
     for service in SERVICES:
         name = f"eldex_{field.stack.settings.city}_{service}"
         async with mongo.connect(field.stack.mongod.uri, name) as backend:
-            if service == "console":
-                await all_traced(backend, set(trace_ids))
             for collection in await backend.ask(lambda database: database.list_collection_names()):
                 for document in await backend.query(collection, {}):
                     assert NUMBER not in str(document), (service, collection)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -231,3 +232,19 @@ async def test_an_operator_finds_a_record_and_its_proof_an_agreement_a_request_a
         await looks_right(page)
         await chromium.close()
     assert broken == []
+
+
+async def test_the_pictures_of_the_documentation_are_made_anew_by_one_command(
+    story: Story, traced: Callable[[set[str]], Awaitable[None]], tmp_path: Path
+) -> None:
+    field = story.field
+    key, _ = await acts.enter_resident(field, name="何秀兰", born_on="1938-04-04")
+    told = await acts.register_death(field, key, "2026-11-01")
+    await traced({told.trace_id})
+    stack = field.stack
+    passwords = json.loads((stack.secrets / "console-passwords.json").read_text("utf-8"))
+    url = f"http://{stack.address('console-web')}"
+    taken = await pictures.take(url, passwords["operator"], tmp_path)
+    assert len({file.name for file in taken}) == 20
+    for file in taken:
+        assert file.read_bytes().startswith(b"\x89PNG"), file

@@ -13,7 +13,6 @@ import pytest
 from playwright.async_api import Page, ViewportSize, async_playwright, expect
 
 from eldex.common.kafka import FlowState
-from eldex.local import pictures
 
 if TYPE_CHECKING:
     from services.console.tests.conftest import Console, Death
@@ -230,13 +229,3 @@ async def test_pages_are_named_labelled_and_usable_by_keyboard(
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog")).to_be_hidden()
         await expect(page.locator(".letter .button[href*=replay]")).to_be_focused()
-
-
-async def test_the_pictures_of_the_documentation_are_made_anew_by_one_command(
-    console: Console, death: Death, tmp_path: Path
-) -> None:
-    taken = await pictures.take(console.url, console.passwords["operator"], tmp_path)
-    assert len(taken) == 20
-    for file in taken:
-        assert file.read_bytes().startswith(b"\x89PNG"), file
-    assert death.trace_id
