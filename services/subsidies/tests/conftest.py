@@ -208,6 +208,11 @@ class Office:
             institution_key=key, opened_on=on(opened_on), region_code=TONGCHUAN
         )
 
+    def closed(self, closed_on: str, key: str = HOME) -> Any:
+        return institution_events_pb2.InstitutionClosed(
+            institution_key=key, closed_on=on(closed_on), region_code=TONGCHUAN
+        )
+
     def bed_occupied(
         self, admission: str, bed: str, occupied_on: str, kind: str = "NURSING"
     ) -> Any:
@@ -300,9 +305,9 @@ class Office:
         found = (await self.door.list_disbursements(request, self.call())).disbursements
         return {(text_of(d.month)[:7], d.scheme_code): d.amount_fen for d in found}
 
-    async def recoveries(self, key: str) -> list[payment_pb2.Recovery]:
-        """What is claimed back from a person."""
-        request = pb.ListRecoveriesRequest(resident_key=key)
+    async def recoveries(self, key: str = "", institution: str = "") -> list[payment_pb2.Recovery]:
+        """What is claimed back from a person, or from an institution."""
+        request = pb.ListRecoveriesRequest(resident_key=key, institution_key=institution)
         return list((await self.door.list_recoveries(request, self.call())).recoveries)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eldex.api.subsidies.v1 import entitlement_events_pb2, entitlement_pb2, scheme_pb2
+from eldex.api.subsidies.v1 import entitlement_events_pb2, entitlement_pb2, payment_pb2, scheme_pb2
 from eldex.api.subsidies.v1 import institution_subsidy_events_pb2 as told
 from eldex.api.subsidies.v1 import subsidies_service_pb2 as calls
 from eldex.subsidies.handlers.entitlements import AwardedAlready, NotEntitled
@@ -75,6 +75,92 @@ async def test_a_release_told_late_is_held_back_from_the_next_payment(office: An
     assert (first.amount_fen, second.amount_fen) == (30000, 15000 - 7500)
     (grant,) = await grants(office)
     assert [(m.settled_fen, m.bed_days) for m in grant.months] == [(22500, 45), (15000, 31)]
+
+
+async def overpaid(office: Any) -> Any:
+    """October was paid before it was told that the bed had been free since September."""
+    await office.tell(
+        office.filed(CODE),
+        office.opened("2024-03-01"),
+        office.bed_occupied("adm_1", "bed_1", "2026-09-01"),
+    )
+    await office.pay("2026-10")
+    await office.tell(office.bed_released("adm_1", "bed_1", "2026-09-10"))
+
+
+async def test_a_home_that_closes_overpaid_is_asked_for_the_money_back(office: Any) -> None:
+    await overpaid(office)
+    await office.tell(office.closed("2026-11-01"))
+    office.today("2026-12-05")
+    for _ in range(2):
+        await office.pay("2026-11")
+    (recovery,) = await office.recoveries(institution=office.home)
+    assert (recovery.amount_fen, recovery.outstanding_fen) == (15000, 15000)
+    assert (recovery.resident_key, recovery.region_code) == ("", office.tongchuan)
+    (opened,) = office.events(told.InstitutionRecoveryOpened)
+    assert (opened.institution_key, opened.amount_fen) == (office.home, 15000)
+    (grant,) = await grants(office)
+    assert [m.settled_fen for m in grant.months if m.settled_fen] == []
+    request = calls.RecordRepaymentRequest(
+        request_id=str(uuid.uuid4()),
+        recovery_key=recovery.recovery_key,
+        amount_fen=12000,
+        repaid_on=office.on("2026-12-04"),
+        reference="银行回单 2026-77（虚构）",
+    )
+    await office.door.record_repayment(request, office.call())
+    write_off = calls.WriteOffRecoveryRequest(
+        request_id=str(uuid.uuid4()),
+        recovery_key=recovery.recovery_key,
+        decision="通民核销〔2026〕7号（虚构）",
+    )
+    await office.door.write_off_recovery(write_off, office.call())
+    (settled,) = office.events(told.InstitutionRecoverySettled)
+    assert (settled.repaid_fen, settled.written_off_fen) == (12000, 3000)
+    office.today("2027-01-05")
+    await office.pay("2026-12")
+    assert len(await office.recoveries(institution=office.home)) == 1
+
+
+async def test_what_is_claimed_back_from_a_home_is_held_back_when_it_is_owed_something_again(
+    office: Any,
+) -> None:
+    await overpaid(office)
+    office.today("2026-12-05")
+    await office.pay("2026-11")
+    await office.tell(office.bed_occupied("adm_2", "bed_1", "2026-12-01"))
+    office.today("2027-01-05")
+    await office.pay("2026-12")
+    await office.tell(office.bed_occupied("adm_3", "bed_2", "2027-01-01"))
+    office.today("2027-02-05")
+    await office.pay("2027-01")
+    assert await office.paid(office.home) == {
+        ("2026-10", OPERATION): 15000,
+        ("2026-12", OPERATION): 0,
+        ("2027-01", OPERATION): 30000,
+    }
+    first, second, third = office.events(told.InstitutionSubsidyPaid)
+    assert [p.offset_fen for p in (first, second, third)] == [0, 15000, 0]
+    (recovery,) = await office.recoveries(institution=office.home)
+    assert (recovery.outstanding_fen, recovery.status) == (0, payment_pb2.RECOVERY_STATUS_SETTLED)
+    assert len(office.events(told.InstitutionRecoverySettled)) == 1
+
+
+async def test_months_that_make_up_for_each_other_are_settled_without_a_payment(
+    office: Any,
+) -> None:
+    """Once, and for good: neither is found again when the other is too old to be recounted."""
+    await overpaid(office)
+    await office.tell(
+        office.bed_occupied("adm_2", "bed_2", "2026-11-01"),
+        office.bed_released("adm_2", "bed_2", "2026-12-01"),
+    )
+    office.today("2026-12-05")
+    await office.pay("2026-11")
+    assert await office.recoveries(institution=office.home) == []
+    (grant,) = await grants(office)
+    assert [m.settled_fen for m in grant.months if m.settled_fen] == [15000]
+    assert len(office.events(told.InstitutionSubsidyPaid)) == 1
 
 
 async def test_a_bed_converted_with_its_occupant_is_paid_by_what_it_was_for_on_each_day(

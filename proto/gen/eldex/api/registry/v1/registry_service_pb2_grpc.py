@@ -300,6 +300,7 @@ class RegistryServiceServicer:
 
     def MergeResidents(self, request, context):
         """Join two records of one person: the survivor takes over eligibility, assessments and households by reference; the other can no longer be written to.
+        What then cannot be so (another sex or day of birth, two households at once) is among the survivor's `warnings`.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, MERGE_CONTRADICTS.
         """

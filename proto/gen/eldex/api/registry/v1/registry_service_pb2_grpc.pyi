@@ -80,6 +80,7 @@ class RegistryServiceStub:
     """
     MergeResidents: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.MergeResidentsRequest, _registry_service_pb2.MergeResidentsResponse]
     """Join two records of one person: the survivor takes over eligibility, assessments and households by reference; the other can no longer be written to.
+    What then cannot be so (another sex or day of birth, two households at once) is among the survivor's `warnings`.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, MERGE_CONTRADICTS.
     """
@@ -261,6 +262,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     MergeResidents: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.MergeResidentsRequest, _registry_service_pb2.MergeResidentsResponse]  # type: ignore[assignment]
     """Join two records of one person: the survivor takes over eligibility, assessments and households by reference; the other can no longer be written to.
+    What then cannot be so (another sex or day of birth, two households at once) is among the survivor's `warnings`.
 
     Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, MERGE_CONTRADICTS.
     """
@@ -499,6 +501,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.MergeResidentsResponse, _abc.Awaitable[_registry_service_pb2.MergeResidentsResponse]]:
         """Join two records of one person: the survivor takes over eligibility, assessments and households by reference; the other can no longer be written to.
+        What then cannot be so (another sex or day of birth, two households at once) is among the survivor's `warnings`.
 
         Errors: NOT_FOUND, STALE_VERSION, RESIDENT_MERGED, MERGE_CONTRADICTS.
         """

@@ -156,6 +156,7 @@ class InstitutionSubsidyPaid(_message.Message):
     OCCUPIED_BED_DAYS_FIELD_NUMBER: _builtins.int
     AMOUNT_FEN_FIELD_NUMBER: _builtins.int
     REGION_CODE_FIELD_NUMBER: _builtins.int
+    OFFSET_FEN_FIELD_NUMBER: _builtins.int
     institution_key: _builtins.str
     """The institution."""
     grant_key: _builtins.str
@@ -167,9 +168,11 @@ class InstitutionSubsidyPaid(_message.Message):
     occupied_bed_days: _builtins.int
     """What it was computed from, in bed days."""
     amount_fen: _builtins.int
-    """The amount."""
+    """The amount that is paid out."""
     region_code: _builtins.str
     """Division in which it lies."""
+    offset_fen: _builtins.int
+    """Held back against what was overpaid (抵扣)."""
     @_builtins.property
     def month(self) -> _date_pb2.Date:
         """First day of the month it is for."""
@@ -185,11 +188,106 @@ class InstitutionSubsidyPaid(_message.Message):
         occupied_bed_days: _builtins.int = ...,
         amount_fen: _builtins.int = ...,
         region_code: _builtins.str = ...,
+        offset_fen: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["month", b"month"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "disbursement_key", b"disbursement_key", "grant_key", b"grant_key", "institution_key", b"institution_key", "month", b"month", "occupied_bed_days", b"occupied_bed_days", "region_code", b"region_code", "scheme_code", b"scheme_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "disbursement_key", b"disbursement_key", "grant_key", b"grant_key", "institution_key", b"institution_key", "month", b"month", "occupied_bed_days", b"occupied_bed_days", "offset_fen", b"offset_fen", "region_code", b"region_code", "scheme_code", b"scheme_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstitutionSubsidyPaid: _TypeAlias = InstitutionSubsidyPaid  # noqa: Y015
+
+@_typing.final
+class InstitutionRecoveryOpened(_message.Message):
+    """An institution was paid more than is due, and is owed too little to hold it back from: it is claimed back (追回), from the
+    next payments if there are any.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_KEY_FIELD_NUMBER: _builtins.int
+    GRANT_KEY_FIELD_NUMBER: _builtins.int
+    SCHEME_CODE_FIELD_NUMBER: _builtins.int
+    RECOVERY_KEY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FEN_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    REGION_CODE_FIELD_NUMBER: _builtins.int
+    institution_key: _builtins.str
+    """The institution."""
+    grant_key: _builtins.str
+    """The grant."""
+    scheme_code: _builtins.str
+    """The scheme, e.g. old-age-allowance."""
+    recovery_key: _builtins.str
+    """The recovery."""
+    amount_fen: _builtins.int
+    """What is claimed."""
+    cause: _entitlement_pb2.EndCause.ValueType
+    """Why."""
+    region_code: _builtins.str
+    """Division that claims it."""
+    def __init__(
+        self,
+        *,
+        institution_key: _builtins.str = ...,
+        grant_key: _builtins.str = ...,
+        scheme_code: _builtins.str = ...,
+        recovery_key: _builtins.str = ...,
+        amount_fen: _builtins.int = ...,
+        cause: _entitlement_pb2.EndCause.ValueType = ...,
+        region_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "cause", b"cause", "grant_key", b"grant_key", "institution_key", b"institution_key", "recovery_key", b"recovery_key", "region_code", b"region_code", "scheme_code", b"scheme_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstitutionRecoveryOpened: _TypeAlias = InstitutionRecoveryOpened  # noqa: Y015
+
+@_typing.final
+class InstitutionRecoverySettled(_message.Message):
+    """A recovery from an institution is paid back, held back or written off in full."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTITUTION_KEY_FIELD_NUMBER: _builtins.int
+    GRANT_KEY_FIELD_NUMBER: _builtins.int
+    SCHEME_CODE_FIELD_NUMBER: _builtins.int
+    RECOVERY_KEY_FIELD_NUMBER: _builtins.int
+    REPAID_FEN_FIELD_NUMBER: _builtins.int
+    WRITTEN_OFF_FEN_FIELD_NUMBER: _builtins.int
+    REGION_CODE_FIELD_NUMBER: _builtins.int
+    institution_key: _builtins.str
+    """The institution."""
+    grant_key: _builtins.str
+    """The grant."""
+    scheme_code: _builtins.str
+    """The scheme, e.g. old-age-allowance."""
+    recovery_key: _builtins.str
+    """The recovery."""
+    repaid_fen: _builtins.int
+    """What came back."""
+    written_off_fen: _builtins.int
+    """What was given up."""
+    region_code: _builtins.str
+    """Division that claimed it."""
+    def __init__(
+        self,
+        *,
+        institution_key: _builtins.str = ...,
+        grant_key: _builtins.str = ...,
+        scheme_code: _builtins.str = ...,
+        recovery_key: _builtins.str = ...,
+        repaid_fen: _builtins.int = ...,
+        written_off_fen: _builtins.int = ...,
+        region_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_key", b"grant_key", "institution_key", b"institution_key", "recovery_key", b"recovery_key", "region_code", b"region_code", "repaid_fen", b"repaid_fen", "scheme_code", b"scheme_code", "written_off_fen", b"written_off_fen"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstitutionRecoverySettled: _TypeAlias = InstitutionRecoverySettled  # noqa: Y015

@@ -297,13 +297,14 @@ class Recovery(_message.Message):
     REPAYMENTS_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    INSTITUTION_KEY_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     recovery_key: _builtins.str
     """Opaque key."""
     entitlement_key: _builtins.str
-    """The entitlement."""
+    """The entitlement, or the institution's grant."""
     resident_key: _builtins.str
-    """The person."""
+    """The person who was overpaid; empty if an institution was."""
     scheme_code: _builtins.str
     """The scheme."""
     region_code: _builtins.str
@@ -318,6 +319,8 @@ class Recovery(_message.Message):
     """What turned out to be due after all."""
     status: Global___RecoveryStatus.ValueType
     """Whether something is still claimed."""
+    institution_key: _builtins.str
+    """The institution that was overpaid; empty if a person was. It is held back from its next payments, if there are any."""
     etag: _builtins.str
     """Version, to be handed back with an act on it."""
     @_builtins.property
@@ -348,11 +351,12 @@ class Recovery(_message.Message):
         repayments: _abc.Iterable[Global___Repayment] | None = ...,
         lines: _abc.Iterable[Global___DisbursementLine] | None = ...,
         status: Global___RecoveryStatus.ValueType = ...,
+        institution_key: _builtins.str = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["opened_on", b"opened_on"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "cause", b"cause", "entitlement_key", b"entitlement_key", "etag", b"etag", "lines", b"lines", "opened_on", b"opened_on", "outstanding_fen", b"outstanding_fen", "recovery_key", b"recovery_key", "region_code", b"region_code", "repayments", b"repayments", "resident_key", b"resident_key", "scheme_code", b"scheme_code", "status", b"status", "withdrawn_fen", b"withdrawn_fen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "cause", b"cause", "entitlement_key", b"entitlement_key", "etag", b"etag", "institution_key", b"institution_key", "lines", b"lines", "opened_on", b"opened_on", "outstanding_fen", b"outstanding_fen", "recovery_key", b"recovery_key", "region_code", b"region_code", "repayments", b"repayments", "resident_key", b"resident_key", "scheme_code", b"scheme_code", "status", b"status", "withdrawn_fen", b"withdrawn_fen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1179,6 +1179,7 @@ class ListRecoveriesRequest(_message.Message):
     READ_MASK_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INSTITUTION_KEY_FIELD_NUMBER: _builtins.int
     resident_key: _builtins.str
     """From this person."""
     region_code: _builtins.str
@@ -1189,6 +1190,8 @@ class ListRecoveriesRequest(_message.Message):
     """At most this many (1 to 500); 0: 50."""
     page_token: _builtins.str
     """Where to go on, from an earlier reply."""
+    institution_key: _builtins.str
+    """From this institution."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields; absent: all."""
@@ -1202,10 +1205,11 @@ class ListRecoveriesRequest(_message.Message):
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        institution_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "region_code", b"region_code", "resident_key", b"resident_key", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["institution_key", b"institution_key", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "region_code", b"region_code", "resident_key", b"resident_key", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

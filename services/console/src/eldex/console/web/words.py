@@ -58,6 +58,8 @@ EVENTS: Final = {
     "InstitutionSubsidyStopped": "a subsidy for an institution was stopped",
     "InstitutionSubsidyResumed": "a subsidy for an institution was resumed",
     "InstitutionSubsidyPaid": "a subsidy for an institution was paid",
+    "InstitutionRecoveryOpened": "an overpayment of an institution is to be recovered",
+    "InstitutionRecoverySettled": "an overpayment of an institution was recovered",
     "InstitutionFiled": "an institution was filed",
     "InstitutionOpened": "an institution began operation",
     "InstitutionSuspended": "an institution was suspended",

@@ -148,3 +148,22 @@ class InstitutionSubsidyPaid(InstitutionFact):
     month: date
     occupied_bed_days: int
     amount_fen: int
+    offset_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstitutionRecoveryOpened(InstitutionFact):
+    """An institution was paid too much, and is owed too little to hold it back from (追回)."""
+
+    recovery_key: str
+    amount_fen: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstitutionRecoverySettled(InstitutionFact):
+    """A recovery from an institution is closed."""
+
+    recovery_key: str
+    repaid_fen: int
+    written_off_fen: int

@@ -142,11 +142,15 @@ class InstitutionGrant(Aggregate):
             found |= {s.document for s, days in self._paid() if days.overlaps(month)}
         return sorted(found - {""})
 
-    def settle(self, disbursement: Disbursement, bed_days: dict[str, int]) -> None:
-        """Take over a payment, with the bed days now settled by month."""
-        for month_name, fen in disbursement.lines_fen.items():
+    def recount(self, lines_fen: dict[str, int], bed_days: dict[str, int]) -> None:
+        """Take over what months are worth now, more or less, with their bed days."""
+        for month_name, fen in lines_fen.items():
             self.settled_fen[month_name] = self.settled_fen.get(month_name, 0) + fen
         self.settled_bed_days |= bed_days
+
+    def settle(self, disbursement: Disbursement, bed_days: dict[str, int]) -> None:
+        """Take over a payment, with the bed days now settled by month."""
+        self.recount(disbursement.lines_fen, bed_days)
         self.record(
             InstitutionSubsidyPaid(
                 **self._common(),
@@ -154,6 +158,7 @@ class InstitutionGrant(Aggregate):
                 month=period_of(disbursement.month).began_on,
                 occupied_bed_days=disbursement.bed_days,
                 amount_fen=disbursement.amount_fen,
+                offset_fen=disbursement.offset_fen,
             )
         )
 

@@ -10,7 +10,13 @@ from typing import Any
 from eldex.common.aggregate import Aggregate
 from eldex.common.errors import DomainError, Kind
 from eldex.common.identifiers import RegionCode
-from eldex.subsidies.domain.events import Cause, RecoveryOpened, RecoverySettled
+from eldex.subsidies.domain.events import (
+    Cause,
+    InstitutionRecoveryOpened,
+    InstitutionRecoverySettled,
+    RecoveryOpened,
+    RecoverySettled,
+)
 
 
 class MoreThanOwed(DomainError):
@@ -40,10 +46,13 @@ class Repayment:
 
 @dataclass(kw_only=True)
 class Recovery(Aggregate):
-    """What one person owes back from one entitlement."""
+    """What a person owes back from an entitlement, or an institution from a grant."""
 
     entitlement_key: str
+    """The entitlement, or the institution's grant."""
     resident_key: str
+    """The person; empty if it is an institution's."""
+    institution_key: str = ""
     scheme_code: str
     payer: RegionCode
     hukou_region_code: RegionCode | None
@@ -60,6 +69,13 @@ class Recovery(Aggregate):
 
     def open(self) -> None:
         """Tell that it is claimed."""
+        if self.institution_key:
+            self.record(
+                InstitutionRecoveryOpened(
+                    **self._of_institution(), amount_fen=self.amount_fen, cause=self.cause
+                )
+            )
+            return
         self.record(
             RecoveryOpened(
                 **self._common(),
@@ -105,6 +121,15 @@ class Recovery(Aggregate):
     def _close_if_done(self) -> None:
         if self.outstanding_fen == 0 and self.status is RecoveryStatus.OPEN:
             self.status = RecoveryStatus.SETTLED
+            if self.institution_key:
+                self.record(
+                    InstitutionRecoverySettled(
+                        **self._of_institution(),
+                        repaid_fen=self.repaid_fen,
+                        written_off_fen=self.written_off_fen,
+                    )
+                )
+                return
             self.record(
                 RecoverySettled(
                     **self._common(),
@@ -113,6 +138,15 @@ class Recovery(Aggregate):
                     withdrawn_fen=self.withdrawn_fen,
                 )
             )
+
+    def _of_institution(self) -> dict[str, Any]:
+        return {
+            "institution_key": self.institution_key,
+            "grant_key": self.entitlement_key,
+            "scheme_code": self.scheme_code,
+            "recovery_key": self.key,
+            "region_code": self.payer,
+        }
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -7,13 +7,14 @@ from datetime import date, datetime
 
 from eldex.common.clock import day_of
 from eldex.common.errors import DomainError, Kind
-from eldex.common.identifiers import RegionCode, RegionLevel
+from eldex.common.identifiers import RegionCode, RegionLevel, new_key
 from eldex.subsidies.domain.cycle import Cycle, CycleState, PaidMonth, cycle_key
 from eldex.subsidies.domain.days import month, period_of
-from eldex.subsidies.domain.entitlement import Disbursement, Entitlement, disbursement_key
+from eldex.subsidies.domain.entitlement import Disbursement, disbursement_key
+from eldex.subsidies.domain.events import Cause
 from eldex.subsidies.domain.grant import InstitutionGrant
 from eldex.subsidies.domain.institution import BedStay, months_later
-from eldex.subsidies.domain.recovery import RecoveryStatus, Repayment
+from eldex.subsidies.domain.recovery import Recovery, RecoveryStatus, Repayment
 from eldex.subsidies.domain.schemes import Payee
 from eldex.subsidies.handlers.ports import Stores
 
@@ -86,7 +87,7 @@ async def pay_entitlement(cycle: Cycle, key: str, stores: Stores, now: datetime)
             documents=entitlement.documents(lines),
         )
         if entitlement.offset_recoveries:
-            await _offset(disbursement, entitlement, stores, day_of(now))
+            await _offset(disbursement, stores, day_of(now))
         entitlement.settle(disbursement)
         stores.disbursements.save(disbursement)
     if lines or entitlement.revised:
@@ -94,11 +95,9 @@ async def pay_entitlement(cycle: Cycle, key: str, stores: Stores, now: datetime)
         stores.entitlements.save(entitlement)
 
 
-async def _offset(
-    disbursement: Disbursement, entitlement: Entitlement, stores: Stores, today: date
-) -> None:
-    """Hold back what was overpaid, where the parameters allow it."""
-    found = await stores.recoveries.by("entitlement_key", entitlement.key)
+async def _offset(disbursement: Disbursement, stores: Stores, today: date) -> None:
+    """Hold back what is claimed back: of institutions always, of persons where parameters allow it."""
+    found = await stores.recoveries.by("entitlement_key", disbursement.entitlement_key)
     for recovery in sorted(found, key=lambda r: (r.opened_on, r.key)):
         fen = min(recovery.outstanding_fen, disbursement.amount_fen)
         if fen > 0 and recovery.status is RecoveryStatus.OPEN:
@@ -111,7 +110,8 @@ async def pay_grant(cycle: Cycle, key: str, stores: Stores, now: datetime) -> No
     """Pay what is due of one institution's grant: only months that are over, by bed days in them.
 
     What facts told late took off an earlier month is held back; if it is more than what is due,
-    nothing is paid, and the rest is held back the next time.
+    nothing is paid, and the rest is claimed back: from the next payments, or if there are none, as
+    any recovery is.
     """
     grant = await stores.grants.get(key)
     name = disbursement_key(key, cycle.month)
@@ -123,7 +123,14 @@ async def pay_grant(cycle: Cycle, key: str, stores: Stores, now: datetime) -> No
         lines = await _one_off(cycle, grant, stores, today)
     else:
         lines = await _bed_days(cycle, grant, bed_days, stores, today)
-    if sum(lines.values()) <= 0:
+    if not lines:
+        return
+    fen = sum(lines.values())
+    if fen <= 0:
+        grant.recount(lines, bed_days)
+        stores.grants.save(grant)
+        if fen < 0:
+            stores.recoveries.save(_claimed(grant, lines, today))
         return
     settled = sum(grant.settled_bed_days.get(each, 0) for each in bed_days)
     disbursement = Disbursement(
@@ -138,9 +145,29 @@ async def pay_grant(cycle: Cycle, key: str, stores: Stores, now: datetime) -> No
         bed_days=max(0, sum(bed_days.values()) - settled),
         documents=grant.documents(lines),
     )
+    await _offset(disbursement, stores, today)
     grant.settle(disbursement, bed_days)
     stores.disbursements.save(disbursement)
     stores.grants.save(grant)
+
+
+def _claimed(grant: InstitutionGrant, lines: dict[str, int], today: date) -> Recovery:
+    """What an institution was paid too much, less what it is owed: opened, and told."""
+    recovery = Recovery(
+        key=new_key("rec"),
+        entitlement_key=grant.key,
+        resident_key="",
+        institution_key=grant.institution_key,
+        scheme_code=grant.scheme_code,
+        payer=grant.payer,
+        hukou_region_code=None,
+        cause=Cause.CIRCUMSTANCES_CHANGED,
+        opened_on=today,
+        lines_fen={month: -fen for month, fen in lines.items()},
+        amount_fen=-sum(lines.values()),
+    )
+    recovery.open()
+    return recovery
 
 
 async def _one_off(

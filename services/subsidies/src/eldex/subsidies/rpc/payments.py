@@ -100,9 +100,8 @@ class PaymentCalls:
         self, request: pb.ListRecoveriesRequest, call: Call
     ) -> pb.ListRecoveriesResponse:
         """List recoveries."""
-        where: Document = {}
-        if request.resident_key:
-            where["resident_key"] = request.resident_key
+        named = ("resident_key", "institution_key")
+        where: Document = {n: getattr(request, n) for n in named if getattr(request, n)}
         if request.region_code:
             where["lineage"] = str(RegionCode.parse(request.region_code))
         if request.status:

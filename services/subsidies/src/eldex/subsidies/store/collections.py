@@ -96,6 +96,7 @@ class MongoRecoveries(Repository[Recovery]):
     indexes = (
         Index((("entitlement_key", 1),)),
         Index((("resident_key", 1), ("_id", 1))),
+        Index((("institution_key", 1), ("_id", 1))),
         Index((("lineage", 1), ("_id", 1))),
     )
 

@@ -25,6 +25,8 @@ Event = (
     | events.InstitutionSubsidyStopped
     | events.InstitutionSubsidyResumed
     | events.InstitutionSubsidyPaid
+    | events.InstitutionRecoveryOpened
+    | events.InstitutionRecoverySettled
 )
 
 
@@ -105,7 +107,9 @@ def _of_institution(
     fact: events.InstitutionSubsidyGranted
     | events.InstitutionSubsidyStopped
     | events.InstitutionSubsidyResumed
-    | events.InstitutionSubsidyPaid,
+    | events.InstitutionSubsidyPaid
+    | events.InstitutionRecoveryOpened
+    | events.InstitutionRecoverySettled,
 ) -> Message:
     common: dict[str, str] = {
         "institution_key": fact.institution_key,
@@ -133,6 +137,21 @@ def _of_institution(
                 month=proto_day(fact.month),
                 occupied_bed_days=fact.occupied_bed_days,
                 amount_fen=fact.amount_fen,
+                offset_fen=fact.offset_fen,
+            )
+        case events.InstitutionRecoveryOpened():
+            return institution_pb.InstitutionRecoveryOpened(
+                **common,
+                recovery_key=fact.recovery_key,
+                amount_fen=fact.amount_fen,
+                cause=told(fact.cause),
+            )
+        case events.InstitutionRecoverySettled():
+            return institution_pb.InstitutionRecoverySettled(
+                **common,
+                recovery_key=fact.recovery_key,
+                repaid_fen=fact.repaid_fen,
+                written_off_fen=fact.written_off_fen,
             )
         case _:
             assert_never(fact)

@@ -58,6 +58,7 @@ def recovery(found: Recovery) -> pb.Recovery:
         recovery_key=found.key,
         entitlement_key=found.entitlement_key,
         resident_key=found.resident_key,
+        institution_key=found.institution_key,
         scheme_code=found.scheme_code,
         region_code=str(found.payer),
         cause=told(found.cause),
