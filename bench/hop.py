@@ -45,7 +45,7 @@ _CONNECTIONS: Final = 4
 _OVERLOAD: Final = 3
 _OVERLOAD_SECONDS: Final = 8
 _PATIENCE_SECONDS: Final = 5
-_ROUND: Final = {"direct": 4_000, "hop": 3_000, "plain": 1_500, "xroad": 400}
+_ROUND: Final = {"direct": 4_000, "hop": 3_000, "grpc": 3_000, "plain": 1_500, "xroad": 400}
 """Calls in a round of each contestant: some seconds."""
 
 
@@ -68,13 +68,17 @@ class Hop:
         exchange = stack.identity("service/exchange")
         self.contestants = {
             "direct": Contestant(stack.address("registry"), exchange, {}, registry),
-            "hop": Contestant(
-                stack.address("exchange"),
-                stack.identity(_MEMBER),
-                _METADATA,
-                registry | {"exchange": self._pid("exchange")},
-            ),
+            "hop": self._by(stack.address("exchange")),
+            # The server of grpc.aio behind Envoy, which forwards too: what the hop is without the edge.
+            "grpc": self._by(f"unix:{stack.settings.root}/data/exchange/edge/server.sock"),
         }
+
+    def _by(self, target: str) -> Contestant:
+        registry = {name: self._pid(name) for name in ("mongod", "registry")}
+        exchange = self._pid("exchange")
+        (envoy,) = Path(f"/proc/{exchange}/task/{exchange}/children").read_text().split()
+        pids = registry | {"exchange": exchange, "envoy": int(envoy)}
+        return Contestant(target, self.stack.identity(_MEMBER), _METADATA, pids)
 
     def _pid(self, name: str) -> int:
         pid = self.stack.parts[name].pid
@@ -135,7 +139,7 @@ class Hop:
 
     async def alone(self) -> dict[str, float]:
         """The p50 of one call at a time, in ms: bare, direct, through the exchange."""
-        names = ("bare", "direct", "hop")
+        names = ("bare", "direct", "hop", "grpc")
         kept: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(self.rounds + 1):
             for name in names:
@@ -207,7 +211,8 @@ class CallsFailed(Exception):
 async def bus_place(root: Path, **env: str) -> AsyncIterator[Stack]:
     """A city of two services, with somebody who takes their spans."""
     otlp = f"{HOST}:{reserve()}"
-    settings = Settings.for_tests(root, ELDEX_TRACE_RATIO="0.1", ELDEX_OTLP_ENDPOINT=otlp, **env)
+    env |= {"ELDEX_TRACE_RATIO": "0.1", "ELDEX_OTLP_ENDPOINT": otlp, "ELDEX_EDGE": "envoy"}
+    settings = Settings.for_tests(root, **env)
     stack = Stack(settings, services=("registry", "exchange"))
     try:
         async with Child("bench.sink", otlp):

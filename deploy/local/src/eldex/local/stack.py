@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -340,6 +341,7 @@ class Stack:
             env |= env_of(settings.root, settings.neighbours)
             env["ELDEX_PARTNER_KAFKA"] = self.kafka.partners
             env["ELDEX_JOIN_LISTEN"] = self.address("exchange-join")
+            env["ELDEX_EDGE"] = "envoy" if find_spec("envoy") else "grpc"
         return env | dict(settings.env)
 
     def _service(self, name: str) -> Process:
