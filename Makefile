@@ -124,7 +124,7 @@ prerequisites:
 	@deploy/local/prerequisites.sh '$(PYTHON)'
 
 $(PACKAGES): | prerequisites
-	@echo 'eldex: installing the Python packages into .venv/ (some 10 s, longer on a slow line)'
+	@echo 'eldex: installing the Python packages into .venv/ (some 10 s, a minute or more on a slow line or machine)'
 	@mkdir -p var/cache
 	@'$(PYTHON)' -m venv .venv
 	@$(PY) -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
@@ -140,7 +140,7 @@ $(PTH): $(PACKAGES)
 	@touch $@
 
 $(KAFKA): | prerequisites
-	@echo 'eldex: fetching Apache Kafka into var/kafka/libs (some 20 s, longer on a slow line)'
+	@echo 'eldex: fetching Apache Kafka into var/kafka/libs (some 20 s, a minute or more on a slow line or machine)'
 	@mkdir -p var/cache/m2 var/kafka
 	@rm -rf var/kafka/libs var/kafka/classes.jsa
 	@mvn -B -f deploy/local/kafka/pom.xml -Dmaven.repo.local='$(CURDIR)/var/cache/m2' \

@@ -96,6 +96,17 @@ def start(*cities: str) -> None:
                 each.send_signal(signal.SIGTERM)
                 each.wait()
             raise typer.Exit(130) from None
+        except PartFailed as failed:
+            if up := [
+                each for each in cities if supervisor.is_running(the_city(each).settings.root)
+            ]:
+                names = ", ".join(up)
+                left = said(
+                    f"{names} 仍在运行：make down 停止",
+                    f"{names} is still up: `make down` stops it",
+                )
+                raise PartFailed(f"{failed}\n{left}") from failed
+            raise
 
 
 def _begin(stack: Stack) -> "subprocess.Popen[bytes] | None":
@@ -136,6 +147,8 @@ def status(city: City = HOME) -> None:
         _out.print(said(f"{city} 未在运行", f"The city {city} is not up."))
         if report and report.phase is Phase.FAILED:
             _out.print(report.failure, markup=False)
+        if city == HOME and supervisor.is_running(the_city(NEIGHBOUR).settings.root):
+            _out.print(said(f"协作城市 {NEIGHBOUR} 在运行", f"The partner city {NEIGHBOUR} is up."))
         raise typer.Exit(_NOT_READY)
     table = Table("part", "state", "pid", "restarts", "port", box=None)
     for name, part in report.parts.items():

@@ -130,7 +130,6 @@ class Kafka(Process):
             self._command([]),
             log=log or folder / "kafka.log",
             ready=self._answers,
-            ready_timeout_s=90.0,
         )
 
     async def start(self) -> None:

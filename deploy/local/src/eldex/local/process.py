@@ -58,7 +58,7 @@ class Process:
         log: Path,
         ready: Probe,
         env: Mapping[str, str] | None = None,
-        ready_timeout_s: float = 60.0,
+        ready_timeout_s: float = 240.0,
         stop_timeout_s: float = 20.0,
         restart_delays_s: Sequence[float] = RESTART_DELAYS_S,
     ) -> None:
@@ -184,9 +184,8 @@ class Process:
                 how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
                 raise PartFailed(self._explain(f"ended with {how} {spent_s:.1f} s after its start"))
             if spent_s > self._ready_timeout_s:
-                raise PartFailed(
-                    self._explain(f"was not ready after {self._ready_timeout_s:.0f} s")
-                )
+                said = f"was not ready after {self._ready_timeout_s:.0f} s (the same command tries again)"
+                raise PartFailed(self._explain(said))
             with contextlib.suppress(OSError, TimeoutError):
                 # A child that dies here shows as one that is not ready, and next time round as dead.
                 if await asyncio.wait_for(self._ready(), 5.0) and self._child.poll() is None:

@@ -371,9 +371,10 @@ async def _to_be_disclosed(field: Field, home: Home, listing_key: str) -> Words:
     )
     (record,) = (each for each in told.reply.disclosures if each.source_key == listing_key)
     platform, day = _PLATFORMS[record.platform], _day(record.due_on)
+    since = _day(record.happened_on)
     return Words(
-        f"按经营性质须于 {day} 前在{platform.zh}公示",
-        f"by its nature it is due on {platform.en} by {day}",
+        f"{since} 列入，按经营性质须于 {day} 前在{platform.zh}公示",
+        f"listed on {since}; by its nature it was due on {platform.en} by {day}",
     )
 
 

@@ -28,7 +28,8 @@ from eldex.exchange.domain.message_log import (
 )
 from eldex.exchange.handlers.evidence import EvidenceLog, Partners
 
-_LONGEST_PAUSE_SECONDS: Final = 300.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+"""A try costs one small call; who comes back shall not wait for long."""
 _MOST_TRIES: Final = 3
 """In one round: a witness that stands elsewhere than was thought tells where."""
 
