@@ -104,8 +104,7 @@ class Settings:
     root: Path
     """Its data, logs, certificates and secrets."""
     ports: Mapping[str, int]
-    """By name: each service's own (gRPC) and `-admin`, `mongod`, `kafka`, `kafka-controller`, `kafka-partners`,
-    `console-web`, `console-otlp`."""
+    """By name: each service's own (gRPC) and `-admin`, `mongod`, `kafka` and its others, the console's."""
     trust_domain: str = "eldex.local"
     trace_ratio: float = 1.0
     log_level: str = "info"
@@ -125,9 +124,7 @@ class Settings:
         The partner city's are 500 behind, and move with the base alone.
         """
         if not re.fullmatch(r"[1-9]\d(?!00)\d\d00", city):
-            raise BadSetting(
-                f"city {city!r}: give a prefecture's six-digit division code, such as 511700"
-            )
+            raise BadSetting(f"city {city!r}: give a prefecture's six-digit code, such as 511700")
         base = _number(env, "ELDEX_PORT_BASE", _FIRST_PORT)
         own = {
             name: _number(env, setting_of(name), base + offset) for name, offset in _OFFSETS.items()
