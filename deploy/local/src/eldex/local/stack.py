@@ -124,7 +124,7 @@ class Settings:
         The partner city's are 500 behind, and move with the base alone.
         """
         if not re.fullmatch(r"[1-9]\d(?!00)\d\d00", city):
-            raise BadSetting(f"city {city!r}: give a prefecture's six-digit code, such as 511700")
+            raise BadSetting(f"city {city!r}: give a prefecture's division code, such as 511700")
         base = _number(env, "ELDEX_PORT_BASE", _FIRST_PORT)
         own = {
             name: _number(env, setting_of(name), base + offset) for name, offset in _OFFSETS.items()
