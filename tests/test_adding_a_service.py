@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -170,6 +171,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """The new service as a process of its own, ready; its topics were made as `make up` makes them."""
     authority, port, admin = Authority.open(folder / "pki"), reserve(), reserve()
+    (folder / "sealing.key").write_text(secrets.token_hex(64))
     env = {
         "ELDEX_CITY": "511700",
         "ELDEX_LISTEN": f"{HOST}:{port}",
