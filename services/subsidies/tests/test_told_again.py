@@ -165,6 +165,21 @@ async def test_an_assessment_annulled_under_the_survivor_never_counted(
     assert [fen for _, fen in await days(office, NEW, CARE) if fen] == []
 
 
+async def test_a_merge_the_other_way_round_heard_before_the_reversal_of_the_first_pays_once(
+    office: Any,
+) -> None:
+    """The reversal then brings what was granted to neither; it is granted once, and not set aside."""
+    await office.tell(
+        office.merged(OLD, NEW),
+        office.merged(NEW, OLD),
+        office.registered(OLD, "1940-02-11"),
+        office.registered(NEW, "1940-02-11"),
+    )
+    await office.tell(office.merge_reversed(OLD, NEW))
+    assert await days(office, OLD, OLD_AGE) == [("2024-01-01", 6000)]
+    assert await days(office, NEW, OLD_AGE) == []
+
+
 # --- two records that told one death ---------------------------------------------------------------
 
 

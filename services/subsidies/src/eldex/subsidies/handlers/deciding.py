@@ -63,11 +63,12 @@ async def merged_with(
     return [found[key] for key in sorted(found)]
 
 
-async def decide_person(record: Recipient, stores: Stores, now: datetime) -> None:
+async def decide_person(record: Recipient, stores: Stores, now: datetime) -> set[str]:
     """Decide all entitlements of the person whom a record stands for, and save what changed.
 
     Every record of the person is saved, so that two facts that arrive at once cannot pass each
-    other by: the one that commits second decides again.
+    other by: the one that commits second decides again. Returns their keys: to decide one of them
+    once more in the same act would create what this one created.
     """
     survivor = await survivor_of(record, stores)
     merged = await merged_with(survivor, stores, [record])
@@ -88,6 +89,7 @@ async def decide_person(record: Recipient, stores: Stores, now: datetime) -> Non
         one.decided_at = now
         stores.recipients.save(one)
     await ledger.balance(survivor.key)
+    return set(held)
 
 
 def _follow(

@@ -58,8 +58,8 @@ async def merge_into_survivor(
     """Two records were one person: the survivor has all facts, and was paid what either was paid."""
     person = await recipient(resident_key, stores)
     former, person.merged_into = person.merged_into, survivor_key
-    await decide_person(person, stores, now)
-    if former and former != survivor_key:
+    decided = await decide_person(person, stores, now)
+    if former and former not in decided:
         await decide_person(await recipient(former, stores), stores, now)
 
 
@@ -70,8 +70,9 @@ async def restore_after_merge(
     person = await recipient(resident_key, stores)
     if person.merged_into == survivor_key:
         person.merged_into = ""
-    await decide_person(person, stores, now)
-    await decide_person(await recipient(survivor_key, stores), stores, now)
+    decided = await decide_person(person, stores, now)
+    if survivor_key not in decided:
+        await decide_person(await recipient(survivor_key, stores), stores, now)
 
 
 @dataclass(frozen=True, slots=True)
