@@ -116,6 +116,17 @@ async def test_what_a_later_version_of_a_benefit_tells_counts_in_any_order(
     assert await days(office, OLD, CARE) == [("2026-02-01", 36000), ("2026-06-01", 0)]
 
 
+async def test_what_one_version_of_a_benefit_tells_of_one_record_counts_in_its_order(
+    office: Any,
+) -> None:
+    """Handed back to the record that had it by another merge: it ends and begins in one act."""
+    await in_need(office, OLD)
+    await office.tell(care(office, OLD, granted=True), version=1)
+    for granted in (False, True):
+        await office.tell(care(office, OLD, granted=granted), version=2)
+    assert (await days(office, OLD, CARE))[-1] == ("2026-06-01", 0)
+
+
 # --- told of the survivor what the merged record holds -----------------------------------------
 
 

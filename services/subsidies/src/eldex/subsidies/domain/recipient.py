@@ -86,8 +86,8 @@ class Benefit:
     """A long-term-care insurance benefit (长期护理保险待遇); half-open.
 
     It may be granted anew after it ended, when a death is revoked or a merge undone: what was told
-    by its later version counts, in whatever order it is heard. One version of it that tells both
-    was granted and has ended.
+    by its later version counts, in whatever order it is heard. What one version tells of one record
+    comes in order: the last of it counts.
     """
 
     key: str
@@ -102,20 +102,17 @@ class Benefit:
         """Learn that it is paid from a day on."""
         if version >= self.granted_by:
             self.began_on, self.granted_by = began_on, version
+            if version >= self.ended_by:
+                self.ended_on = None
 
     def end(self, ended_on: date, version: int) -> None:
         """Learn that it is paid no longer."""
-        if version >= self.ended_by:
+        if version >= max(self.granted_by, self.ended_by):
             self.ended_on, self.ended_by = ended_on, version
-
-    @property
-    def until(self) -> date | None:
-        """First day on which it is not paid; None while it goes on."""
-        return self.ended_on if self.ended_by >= self.granted_by else None
 
     def holds(self, day: date) -> bool:
         """Whether it is paid on a day."""
-        return self.began_on is not None and self.began_on <= day < (self.until or FOREVER)
+        return self.began_on is not None and self.began_on <= day < (self.ended_on or FOREVER)
 
 
 @dataclass(slots=True)
@@ -179,7 +176,7 @@ class Facts:
         days = {r.began_on for r in self.residences}
         days |= {d for m in self.memberships for d in (m.valid_from, m.valid_to, m.ended_on) if d}
         days |= {a.assessed_on for a in self.assessments if a.assessed_on}
-        days |= {d for b in self.long_term_care for d in (b.began_on, b.until) if d}
+        days |= {d for b in self.long_term_care for d in (b.began_on, b.ended_on) if d}
         for hold in self.holds:
             if hold.scheme_code == scheme_code:
                 days |= {d for d in (hold.began_on, hold.ended_on) if d}
