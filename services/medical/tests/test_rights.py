@@ -360,6 +360,26 @@ async def test_two_records_of_one_person_receive_one_benefit(carer: Any) -> None
 # --- family doctors ---------------------------------------------------------------------------------
 
 
+async def test_care_that_a_revoked_death_had_left_no_day_of_goes_to_the_survivor_and_back(
+    carer: Any,
+) -> None:
+    benefit = await grant(carer)
+    await carer.register("res_wang2")
+    for key in ("res_wang", "res_wang2"):
+        await carer.die(key, "2026-05-01")
+    await carer.merge("res_wang", "res_wang2")
+    for key in ("res_wang", "res_wang2"):
+        await carer.service.deliver(registry.ResidentDeathRevoked(resident_key=key))
+
+    async def held(key: str) -> list[str]:
+        reply = await carer.ask("ListLongTermCare", resident_key=key, held_on="2026-07-01")
+        return [each.benefit_key for each in reply.benefits]
+
+    assert (await held("res_wang"), await held("res_wang2")) == ([], [benefit.benefit_key])
+    await carer.part("res_wang", "res_wang2")
+    assert (await held("res_wang"), await held("res_wang2")) == ([benefit.benefit_key], [])
+
+
 async def test_a_family_doctor_is_contracted_for_a_term_and_renewed(city: Any) -> None:
     first = await contract(city)
     assert iso(first.ended_on) == "2027-01-01"

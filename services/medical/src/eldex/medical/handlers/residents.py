@@ -91,6 +91,9 @@ async def _die(resident_key: str, died_on: date | None, stores: Stores) -> None:
             else:
                 each.end_by_death(person.first_day_after_life)
             _save_if_told(each, kept)
+    if person.survivor_key:
+        # A death before its first day had left nothing of it to be handed over by the merge.
+        await _hand_over(person.key, await _known(stores, person.survivor_key), stores)
     for record in [person] if person.survivor_key else await records_of(stores, person):
         await _doubt_claims(record.key, died_on, stores)
 
@@ -110,18 +113,23 @@ async def on_merged(merged_key: str, survivor_key: str, stores: Stores) -> None:
     share_ends([merged, survivor])
     stores.people.save(merged)
     stores.people.save(survivor)
-    theirs = {id(kept): tenures for tenures, kept in await _all_of(survivor_key, stores)}
+    await _hand_over(merged_key, survivor, stores)
+    await _doubt_claims(merged_key, survivor.died_on, stores)
+
+
+async def _hand_over(merged_key: str, survivor: Person, stores: Stores) -> None:
+    """Give what a merged record holds to its survivor, for the days on which that holds nothing."""
+    theirs = {id(kept): tenures for tenures, kept in await _all_of(survivor.key, stores)}
     for tenures, kept in await _all_of(merged_key, stores):
         held = list(theirs[id(kept)])
         for each in sorted(tenures, key=lambda t: (t.began_on, t.key)):
             taken = [other.days for other in held if _family(other) == _family(each)]
-            made = each.hand_over(survivor_key, taken, _new_key_like(each))
-            held += [piece for piece in made if piece.resident_key == survivor_key]
+            made = each.hand_over(survivor.key, taken, _new_key_like(each))
+            held += [piece for piece in made if piece.resident_key == survivor.key]
             for piece in made:
-                if piece.resident_key == survivor_key and survivor.first_day_after_life:
+                if piece.resident_key == survivor.key and survivor.first_day_after_life:
                     piece.end_by_death(survivor.first_day_after_life)
                 kept.save(piece)
-    await _doubt_claims(merged_key, survivor.died_on, stores)
 
 
 async def on_merge_reversed(merged_key: str, survivor_key: str, stores: Stores) -> None:
